@@ -1,0 +1,243 @@
+"""Figures: what has been counted and measured, and the score made of it.
+
+All history is bounded: response times are kept for the last 1,000 answers,
+and percentiles are exact over those.
+"""
+
+from __future__ import annotations
+
+import bisect
+import enum
+from collections import deque
+from typing import Final
+
+import attrs
+
+from trio_wsguard._core.state import CONNECTED, ConnectionState
+
+WINDOW: Final = 1000  # answers
+
+FULL_SCORE: Final = 100.0
+FAILURE_WEIGHT: Final = 10.0  # points for each consecutive failure
+DELAY_WEIGHT: Final = 2.0  # points for each second of response delay
+
+
+class HealthStatus(enum.Enum):
+    """A score put into a word."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    UNHEALTHY = "unhealthy"
+    DOWN = "down"
+
+
+@attrs.frozen(kw_only=True)
+class Health:
+    """How a guard fares.
+
+    Attributes:
+        score: 0 to 100.
+        status: The score in a word; `DOWN` while not CONNECTED.
+        connection_failures: Consecutive failures, as they went into the score.
+        delay: Response delay in seconds, as it went into the score.
+        silence: Seconds since the last message; ``None`` while not CONNECTED.
+    """
+
+    score: float
+    status: HealthStatus
+    connection_failures: int
+    delay: float
+    silence: float | None
+
+
+def health_score(connection_failures: int, delay: float) -> float:
+    """Tell the score, from 0 to 100.
+
+    Args:
+        connection_failures: Consecutive failures; 10 points each.
+        delay: Response delay in seconds; 2 points each.
+
+    Source: the documents' formula, kept within its bounds.
+    """
+    score = FULL_SCORE - FAILURE_WEIGHT * connection_failures - DELAY_WEIGHT * delay
+    return min(FULL_SCORE, max(0.0, score))
+
+
+def health_status(score: float, state: ConnectionState) -> HealthStatus:
+    """Put a score into a word: 80 and 50 are the borders."""
+    if state is not CONNECTED:
+        return HealthStatus.DOWN
+    if score >= 80:
+        return HealthStatus.HEALTHY
+    return HealthStatus.DEGRADED if score >= 50 else HealthStatus.UNHEALTHY
+
+
+@attrs.frozen(kw_only=True)
+class ResponseTimes:
+    """Response times of the last 1,000 answers, in seconds; ``None`` before the first."""
+
+    last: float | None = None
+    mean: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+
+
+class ResponseTimeWindow:
+    """A sorted window over the last answers: O(log n) to find, O(n) small to insert."""
+
+    def __init__(self) -> None:
+        self._order: deque[float] = deque()
+        self._sorted: list[float] = []
+        self._sum = 0.0
+
+    @property
+    def last(self) -> float | None:
+        """The last response time, in seconds."""
+        return self._order[-1] if self._order else None
+
+    def add(self, seconds: float) -> None:
+        """Take one measured response time in."""
+        if len(self._order) == WINDOW:
+            oldest = self._order.popleft()
+            del self._sorted[bisect.bisect_left(self._sorted, oldest)]
+            self._sum -= oldest
+        self._order.append(seconds)
+        bisect.insort(self._sorted, seconds)
+        self._sum += seconds
+
+    def figures(self) -> ResponseTimes:
+        """Sum the window up."""
+        if not self._order:
+            return ResponseTimes()
+        return ResponseTimes(
+            last=self.last,
+            mean=max(0.0, self._sum) / len(self._order),
+            p50=self._percentile(50),
+            p95=self._percentile(95),
+            p99=self._percentile(99),
+        )
+
+    def _percentile(self, percent: int) -> float:
+        # Nearest rank: always a time that was really measured.
+        rank = -(-percent * len(self._sorted) // 100)
+        return self._sorted[rank - 1]
+
+
+@attrs.define
+class Counters:
+    """Totals since the guard was opened."""
+
+    attempts: int = 0
+    connections: int = 0
+    losses: int = 0
+    messages_received: int = 0
+    messages_sent: int = 0
+    bytes_received: int = 0
+    bytes_sent: int = 0
+    beats_sent: int = 0
+    beats_answered: int = 0
+    beats_missed: int = 0
+
+    @property
+    def reconnects(self) -> int:
+        """Connections made ready after the first."""
+        return max(0, self.connections - 1)
+
+
+class Uptime:
+    """How long the guard was CONNECTED, of the time since it was opened.
+
+    Args:
+        now: Monotonic seconds.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._opened_at = now
+        self._up_since: float | None = None
+        self._connected = 0.0
+
+    def up(self, now: float) -> None:
+        """Note that the guard became CONNECTED."""
+        self._up_since = now
+
+    def down(self, now: float) -> None:
+        """Note that it no longer is."""
+        if self._up_since is not None:
+            self._connected += now - self._up_since
+            self._up_since = None
+
+    def connected_seconds(self, now: float) -> float:
+        """Tell for how many seconds it was CONNECTED."""
+        return self._connected + (0.0 if self._up_since is None else now - self._up_since)
+
+    def elapsed(self, now: float) -> float:
+        """Tell for how many seconds it has been open."""
+        return now - self._opened_at
+
+
+@attrs.frozen(kw_only=True)
+class Snapshot:
+    """All figures of a guard at one moment.
+
+    Times are Unix seconds, 0.0 for never; durations are seconds.
+
+    Attributes:
+        name: The guard's name.
+        time: The moment itself.
+        connection_state: The state.
+        connection_failures: Consecutive failures.
+        max_connection_failures: How many end in FAILED; ``None`` for never.
+        last_message_received_time: When a message last arrived.
+        last_heartbeat_time: When a beat was last sent.
+        last_heartbeat_response: When a beat was last answered well.
+        last_successful_connection: When a connection last became ready.
+        last_state_change_time: When the state last changed.
+        generation: The number of the present or last connection.
+        attempts: Attempts to connect, in all.
+        reconnects: Connections made ready after the first.
+        losses: Connections lost.
+        messages_received: Messages read, in all.
+        messages_sent: Messages written, in all.
+        bytes_received: Bytes read from the streams, in all.
+        bytes_sent: Bytes written to the streams, in all.
+        beats_sent: Beats sent.
+        beats_answered: Beats answered well.
+        beats_missed: Beats failed.
+        response_time: Response times of the last answers.
+        silence: Seconds since the last message; ``None`` while not CONNECTED.
+        mean_time_between_failures: Connected seconds per loss; ``None`` before the first.
+        queue_depth: Messages waiting for the application.
+        uptime_ratio: Connected seconds per second, 0 to 1.
+        score: The health score, 0 to 100.
+        status: The score in a word.
+    """
+
+    name: str
+    time: float
+    connection_state: ConnectionState
+    connection_failures: int
+    max_connection_failures: int | None
+    last_message_received_time: float
+    last_heartbeat_time: float
+    last_heartbeat_response: float
+    last_successful_connection: float
+    last_state_change_time: float
+    generation: int
+    attempts: int
+    reconnects: int
+    losses: int
+    messages_received: int
+    messages_sent: int
+    bytes_received: int
+    bytes_sent: int
+    beats_sent: int
+    beats_answered: int
+    beats_missed: int
+    response_time: ResponseTimes
+    silence: float | None
+    mean_time_between_failures: float | None
+    queue_depth: int
+    uptime_ratio: float
+    score: float
+    status: HealthStatus

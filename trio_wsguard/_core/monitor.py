@@ -1,0 +1,321 @@
+"""The bookkeeping of one guard, with the documents' own names.
+
+`ConnectionMonitor` knows the state, the consecutive failures and when things
+last happened; it decides what follows a failure and whether connections flap.
+It is told facts with their time and answers with records; it waits for
+nothing and speaks to nobody.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import attrs
+
+from trio_wsguard._core.events import Anomaly, AnomalyKind, Recovery
+from trio_wsguard._core.health import (
+    Counters,
+    Health,
+    ResponseTimeWindow,
+    Snapshot,
+    Uptime,
+    health_score,
+    health_status,
+)
+from trio_wsguard._core.state import (
+    CONNECTED,
+    DISCONNECTED,
+    ConnectionState,
+    StateChange,
+    check_transition,
+)
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from trio_wsguard._core.failure import Failure
+    from trio_wsguard._core.liveness import Raise
+    from trio_wsguard._policy import FlappingPolicy, GuardPolicy
+
+
+@attrs.frozen
+class Retry:
+    """Try again after so many seconds."""
+
+    delay: float
+
+
+@attrs.frozen
+class GiveUp:
+    """Do not try again; why, in one line."""
+
+    reason: str
+
+
+class Flapping:
+    """Losses of short-lived connections, within a window.
+
+    Args:
+        policy: What is short, and how many in what time are too many.
+    """
+
+    def __init__(self, policy: FlappingPolicy) -> None:
+        self._policy = policy
+        self._losses: deque[float] = deque(maxlen=policy.limit)
+
+    def lost(self, now: float, lifetime: float) -> bool:
+        """Note a loss; tell whether the guard flaps."""
+        if lifetime >= self._policy.lifetime:
+            self._losses.clear()
+            return False
+        self._losses.append(now)
+        is_full = len(self._losses) == self._policy.limit
+        return is_full and now - self._losses[0] <= self._policy.window
+
+    def sound_at(self, connected_at: float) -> float:
+        """Tell when a connection counts as sound, in monotonic seconds."""
+        return connected_at + self._policy.lifetime
+
+
+class Anomalies:
+    """Which anomalies are open, so that each is raised once and recovered once."""
+
+    # What is known of a connection ends with it; silence and flapping outlive it.
+    _OF_A_CONNECTION = frozenset(AnomalyKind) - {AnomalyKind.SILENCE, AnomalyKind.FLAPPING}
+
+    def __init__(self) -> None:
+        self._since: dict[AnomalyKind, float] = {}
+
+    def begin(self, what: Raise, now: float, time: float, generation: int) -> Anomaly | None:
+        """Open an anomaly; nothing if it is open already."""
+        if what.kind in self._since:
+            return None
+        self._since[what.kind] = now
+        return Anomaly(
+            kind=what.kind,
+            message=what.message,
+            value=what.value,
+            at=now,
+            time=time,
+            generation=generation,
+        )
+
+    def end(self, kind: AnomalyKind, now: float, time: float, generation: int) -> Recovery | None:
+        """Close an anomaly; nothing if it is not open."""
+        since = self._since.pop(kind, None)
+        if since is None:
+            return None
+        return Recovery(kind=kind, duration=now - since, at=now, time=time, generation=generation)
+
+    def end_connection(self, now: float, time: float, generation: int) -> list[Recovery]:
+        """Close what belonged to the connection that ended."""
+        ended = [
+            self.end(kind, now, time, generation)
+            for kind in list(self._since)
+            if kind in self._OF_A_CONNECTION
+        ]
+        return [recovery for recovery in ended if recovery is not None]
+
+
+class ConnectionMonitor:
+    """The record of one guard.
+
+    Args:
+        policy: The settings.
+        now: Monotonic seconds.
+        time: Unix seconds.
+
+    Attributes:
+        connection_state: The present state.
+        connection_failures: Consecutive failures.
+        max_connection_failures: How many end in FAILED; ``None`` for never.
+        last_state_change_time: Unix seconds.
+        last_successful_connection: Unix seconds; 0.0 for never, as in all below.
+        last_message_received_time: Unix seconds.
+        last_heartbeat_time: Unix seconds.
+        last_heartbeat_response: Unix seconds.
+        counters: Totals.
+        response_times: The last response times.
+
+    Source: the documents' ``ConnectionMonitor`` and its table of figures.
+    """
+
+    def __init__(self, policy: GuardPolicy, now: float, time: float) -> None:
+        self._policy = policy
+        self.connection_state = DISCONNECTED
+        self.connection_failures = 0
+        self.max_connection_failures = policy.max_connection_failures
+        self.last_state_change_time = time
+        self.last_successful_connection = 0.0
+        self.last_message_received_time = 0.0
+        self.last_heartbeat_time = 0.0
+        self.last_heartbeat_response = 0.0
+        self.counters = Counters()
+        self.response_times = ResponseTimeWindow()
+        self._uptime = Uptime(now)
+        self._flapping = Flapping(policy.flapping)
+        self._connected_at = now
+        self._is_flapping = False
+
+    def set_connection_state(
+        self,
+        state: ConnectionState,
+        now: float,
+        time: float,
+        *,
+        reason: str = "",
+        failure: Failure | None = None,
+        generation: int = 0,
+        retry_in: float | None = None,
+    ) -> StateChange | None:
+        """Move to a state.
+
+        Returns:
+            The record of the move; ``None``, and nothing changed, if the guard
+            was there already.
+
+        Raises:
+            IllegalTransitionError: The table has no such move; nothing changed.
+        """
+        previous = self.connection_state
+        if state is previous:
+            return None
+        check_transition(previous, state)
+        self.connection_state = state
+        self.last_state_change_time = time
+        if state is CONNECTED:
+            self.counters.connections += 1
+            self.last_successful_connection = time
+            self._connected_at = now
+            self._uptime.up(now)
+        elif previous is CONNECTED:
+            self._uptime.down(now)
+            self.settle(now)
+        return StateChange(
+            previous=previous,
+            state=state,
+            at=now,
+            time=time,
+            reason=reason,
+            failure=failure,
+            generation=generation,
+            retry_in=retry_in,
+        )
+
+    def settle(self, now: float) -> None:
+        """Forget the failures once a connection has proved itself; else nothing."""
+        if now >= self.stable_at:
+            self.connection_failures = 0
+
+    @property
+    def stable_at(self) -> float:
+        """When the present connection has proved itself, in monotonic seconds."""
+        return self._connected_at + self._policy.stable_after
+
+    @property
+    def sound_at(self) -> float:
+        """When the present connection no longer counts as flapping, in monotonic seconds."""
+        return self._flapping.sound_at(self._connected_at)
+
+    def failed(self) -> None:
+        """Count a failed attempt, or a lost connection."""
+        self.connection_failures += 1
+
+    def lost(self, now: float) -> bool:
+        """Count a lost connection; tell whether the guard flaps."""
+        self.counters.losses += 1
+        self.failed()
+        self._is_flapping = self._flapping.lost(now, now - self._connected_at)
+        return self._is_flapping
+
+    def decide(self, failure: Failure, rng: Random | None) -> Retry | GiveUp:
+        """Tell what follows a failure that was counted already.
+
+        Args:
+            failure: The failure.
+            rng: Where jitter is drawn from.
+        """
+        if not failure.transient:
+            return GiveUp(f"not worth retrying: {failure}")
+        limit = self.max_connection_failures
+        if limit is not None and self.connection_failures >= limit:
+            return GiveUp(f"{self.connection_failures} consecutive failures, the last: {failure}")
+        if self._is_flapping and self._policy.flapping.fail:
+            return GiveUp(f"flapping: {failure}")
+        delay = self._policy.backoff.delay(
+            failure.kind, self.connection_failures, rng, retry_after=failure.retry_after
+        )
+        return Retry(delay)
+
+    def reset(self) -> None:
+        """Forget the failures."""
+        self.connection_failures = 0
+        self._is_flapping = False
+
+    def health(self, now: float, silence: float | None, open_delay: float) -> Health:
+        """Tell how the guard fares.
+
+        Args:
+            now: Monotonic seconds.
+            silence: Seconds since the last message; ``None`` while not CONNECTED.
+            open_delay: Seconds that the open beat has waited for its answer.
+        """
+        if self.connection_state is CONNECTED:
+            self.settle(now)
+        delay = max(self.response_times.last or 0.0, open_delay)
+        score = health_score(self.connection_failures, delay)
+        return Health(
+            score=score,
+            status=health_status(score, self.connection_state),
+            connection_failures=self.connection_failures,
+            delay=delay,
+            silence=silence,
+        )
+
+    def snapshot(
+        self,
+        now: float,
+        time: float,
+        *,
+        name: str,
+        generation: int,
+        queue_depth: int,
+        silence: float | None,
+        open_delay: float,
+    ) -> Snapshot:
+        """Freeze all figures; see `Snapshot`."""
+        health = self.health(now, silence, open_delay)
+        counters = self.counters
+        connected = self._uptime.connected_seconds(now)
+        elapsed = self._uptime.elapsed(now)
+        return Snapshot(
+            name=name,
+            time=time,
+            connection_state=self.connection_state,
+            connection_failures=self.connection_failures,
+            max_connection_failures=self.max_connection_failures,
+            last_message_received_time=self.last_message_received_time,
+            last_heartbeat_time=self.last_heartbeat_time,
+            last_heartbeat_response=self.last_heartbeat_response,
+            last_successful_connection=self.last_successful_connection,
+            last_state_change_time=self.last_state_change_time,
+            generation=generation,
+            attempts=counters.attempts,
+            reconnects=counters.reconnects,
+            losses=counters.losses,
+            messages_received=counters.messages_received,
+            messages_sent=counters.messages_sent,
+            bytes_received=counters.bytes_received,
+            bytes_sent=counters.bytes_sent,
+            beats_sent=counters.beats_sent,
+            beats_answered=counters.beats_answered,
+            beats_missed=counters.beats_missed,
+            response_time=self.response_times.figures(),
+            silence=silence,
+            mean_time_between_failures=connected / counters.losses if counters.losses else None,
+            queue_depth=queue_depth,
+            uptime_ratio=connected / elapsed if elapsed > 0 else 0.0,
+            score=health.score,
+            status=health.status,
+        )

@@ -1,0 +1,181 @@
+"""The exceptions of this library.
+
+WSGuardError
+├── PolicyError (also ValueError)          a setting refused when built
+├── IllegalTransitionError (RuntimeError)  a move the table does not have
+├── ConnectFailedError                     one attempt failed
+├── ConnectionLostError                    one generation was lost
+├── ConnectionClosedError                  closed for good
+├── GuardFailedError                       the guard is FAILED
+├── FatalError                             for users to raise: do not retry
+├── TransportError                         what a transport raises; never leaves the guard
+└── InternalError                          a broken invariant: please report
+
+Facts are attributes; the sentence is built in ``__str__``. Every argument is
+positional and kept in ``args``, which is what makes them picklable.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trio_wsguard._core.failure import Failure, FailureKind
+    from trio_wsguard._core.state import ConnectionState
+
+
+class WSGuardError(Exception):
+    """The base of every error that this library raises of its own."""
+
+
+class PolicyError(WSGuardError, ValueError):
+    """A setting was refused when it was built.
+
+    Attributes:
+        field: The name of the setting.
+        value: What was given.
+        problem: What is wrong with it.
+    """
+
+    def __init__(self, field: str, value: object, problem: str) -> None:
+        super().__init__(field, value, problem)
+        self.field = field
+        self.value = value
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.field}={self.value!r}: {self.problem}"
+
+
+class IllegalTransitionError(WSGuardError, RuntimeError):
+    """A move was asked for that the table of transitions does not have.
+
+    Attributes:
+        previous: The state the guard was and still is in.
+        state: The state asked for.
+    """
+
+    def __init__(self, previous: ConnectionState, state: ConnectionState) -> None:
+        super().__init__(previous, state)
+        self.previous = previous
+        self.state = state
+
+    def __str__(self) -> str:
+        return f"no transition from {self.previous.name} to {self.state.name}"
+
+
+class ConnectFailedError(WSGuardError):
+    """One attempt to connect failed; ``__cause__`` is the original error.
+
+    Attributes:
+        failure: What happened.
+        attempt: Which attempt of this outage it was, counted from 1.
+    """
+
+    def __init__(self, failure: Failure, attempt: int) -> None:
+        super().__init__(failure, attempt)
+        self.failure = failure
+        self.attempt = attempt
+
+    def __str__(self) -> str:
+        return f"attempt {self.attempt} failed: {self.failure}"
+
+
+class ConnectionLostError(WSGuardError):
+    """One connection was lost under a call; the guard itself lives on.
+
+    Attributes:
+        failure: What happened; ``None`` if the connection was dropped by an
+            act of ours (`force_reconnect`, a cancelled send, a renewal).
+        generation: The number of the connection.
+        maybe_sent: Whether the peer may have received the message.
+    """
+
+    def __init__(self, failure: Failure | None, generation: int, maybe_sent: bool = False) -> None:
+        super().__init__(failure, generation, maybe_sent)
+        self.failure = failure
+        self.generation = generation
+        self.maybe_sent = maybe_sent
+
+    def __str__(self) -> str:
+        cause = self.failure or "dropped by this side"
+        doubt = "; the message may have been sent" if self.maybe_sent else ""
+        return f"connection {self.generation} lost: {cause}{doubt}"
+
+
+class ConnectionClosedError(WSGuardError):
+    """The peer closed the connection for good.
+
+    Attributes:
+        code: The close code (RFC 6455, section 7.4).
+        reason: The peer's reason, escaped and cut.
+    """
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"closed with code {self.code}" + (f": {self.reason}" if self.reason else "")
+
+
+class GuardFailedError(WSGuardError):
+    """The guard gave up; raised from an `ExceptionGroup` of what was tried.
+
+    Attributes:
+        failures: The failures of this outage, oldest first (the last 16).
+    """
+
+    def __init__(self, failures: tuple[Failure, ...]) -> None:
+        super().__init__(failures)
+        self.failures = failures
+
+    def __str__(self) -> str:
+        if not self.failures:
+            return "the guard failed"
+        return f"gave up after {len(self.failures)} failures; the last: {self.failures[-1]}"
+
+
+class FatalError(WSGuardError):
+    """Raise it in ``on_connect``, ``headers`` or ``url``: retrying is pointless."""
+
+
+class TransportError(WSGuardError):
+    """What a transport raises when its connection cannot be made or has ended.
+
+    It carries the facts as the peer or the system told them; what they mean
+    for the guard is decided by `classify`. It never leaves the guard.
+
+    Attributes:
+        kind: What it is.
+        message: One line without peer text that was not escaped.
+        close_code: The close code that arrived, if one did.
+        http_status: The status of the refusal, if it was one.
+        retry_after: Seconds the server asked us to wait, if it did.
+        location: Where the server sent us instead, if it did.
+    """
+
+    def __init__(
+        self,
+        kind: FailureKind,
+        message: str,
+        close_code: int | None = None,
+        http_status: int | None = None,
+        retry_after: float | None = None,
+        location: str | None = None,
+    ) -> None:
+        super().__init__(kind, message, close_code, http_status, retry_after, location)
+        self.kind = kind
+        self.message = message
+        self.close_code = close_code
+        self.http_status = http_status
+        self.retry_after = retry_after
+        self.location = location
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class InternalError(WSGuardError, RuntimeError):
+    """An invariant of this library is broken: please report it."""

@@ -1,0 +1,1 @@
+"""What touches the world: the only production code that imports trio."""
