@@ -28,6 +28,7 @@ Jitter = Literal["none", "full", "equal", "decorrelated"]
 
 # A decorrelated chain forgets where it began long before this many steps.
 _MAX_STEPS: Final = 64
+_MANY: Final = 2**1023  # the highest power of two that is a float
 
 
 @runtime_checkable
@@ -49,6 +50,11 @@ class Backoff(Protocol):
         ...
 
 
+def _as_backoff(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, Backoff):
+        raise PolicyError(attribute.name, value, "must be a backoff: an object with delay and cap")
+
+
 @attrs.frozen
 class LinearBackoff:
     """Wait ``step`` seconds more after each failure: min(step * n, cap).
@@ -65,10 +71,8 @@ class LinearBackoff:
 
     def delay(self, failures: int, rng: Random | None = None) -> float:  # noqa: ARG002 - protocol
         """Tell the delay in seconds; exact, `rng` is not used."""
-        if failures <= 0 or self.step == 0:
-            return 0.0
-        # Compared before multiplied: an int beyond the range of float must not overflow.
-        return float(self.cap if failures >= self.cap / self.step else self.step * failures)
+        # Bounded before multiplied: an int beyond the range of float must not overflow.
+        return float(min(self.cap, self.step * min(max(failures, 0), _MANY)))
 
 
 @attrs.frozen
@@ -124,7 +128,7 @@ class JitteredBackoff:
     below it.
     """
 
-    backoff: Backoff
+    backoff: Backoff = attrs.field(validator=_as_backoff)
     jitter: Jitter = attrs.field(default="full")
 
     @jitter.validator
@@ -156,11 +160,6 @@ class JitteredBackoff:
         for _ in range(min(failures - 1, _MAX_STEPS)):
             delay = rng.uniform(first, max(first, min(self.cap, 3 * delay or self.cap)))
         return delay
-
-
-def _as_backoff(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, Backoff):
-        raise PolicyError(attribute.name, value, "must be a backoff: an object with delay and cap")
 
 
 @attrs.frozen(kw_only=True)

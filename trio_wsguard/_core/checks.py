@@ -19,7 +19,11 @@ def _number(attribute: attrs.Attribute[Any], value: object) -> float:
     # bool is an int in Python and never a duration; NaN compares false with everything.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PolicyError(attribute.name, value, "must be a number")
-    if not math.isfinite(value):
+    try:
+        is_finite = math.isfinite(value)
+    except OverflowError:  # an int beyond the range of float
+        is_finite = False
+    if not is_finite:
         raise PolicyError(attribute.name, value, "must be finite")
     return value
 
@@ -80,7 +84,9 @@ def instance_of(kind: type) -> Validator:
 def codes(lowest: int, highest: int) -> Validator:
     """Accept sets of whole numbers within a range, both ends included."""
 
-    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not isinstance(value, frozenset):
+            raise PolicyError(attribute.name, value, "must be a set of whole numbers")
         for code in value:
             if isinstance(code, bool) or not isinstance(code, int):
                 raise PolicyError(attribute.name, code, "must be whole numbers")

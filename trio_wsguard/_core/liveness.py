@@ -98,7 +98,7 @@ class Beat:
     Attributes:
         number: Counted from 1 within the connection; late answers of other
             beats and other connections do not match it.
-        begun_at: Monotonic seconds.
+        begun_at: When it was due, in monotonic seconds.
         sent_at: Monotonic seconds; ``None`` until it is written.
         timeout: Seconds from its beginning to its answer.
     """
@@ -131,7 +131,9 @@ class Heartbeats:
     def begin(self, now: float) -> Beat:
         """Open the beat that is due; one still open is given up unjudged."""
         self._last_number += 1
-        self.open = Beat(self._last_number, now, self._timeout())
+        # Its time runs from when it was due: a sender blocked before it must not
+        # hide a dead peer, and the beats keep their pace.
+        self.open = Beat(self._last_number, min(now, self.due_at), self._timeout())
         self._is_slow = False
         return self.open
 

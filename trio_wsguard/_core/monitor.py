@@ -87,6 +87,10 @@ class Anomalies:
     def __init__(self) -> None:
         self._since: dict[AnomalyKind, float] = {}
 
+    def is_open(self, kind: AnomalyKind) -> bool:
+        """Tell whether an anomaly was raised and not yet recovered."""
+        return kind in self._since
+
     def begin(self, what: Raise, now: float, time: float, generation: int) -> Anomaly | None:
         """Open an anomaly; nothing if it is open already."""
         if what.kind in self._since:

@@ -1,0 +1,77 @@
+"""Nurseries that raise plain exceptions, and work that may not wait."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+# Scheduler passes in which a frame goes out if the kernel takes it: through
+# trio-websocket's lock, trio's TLS lock and the socket, with some to spare.
+_PASSES: Final = 12
+
+
+@asynccontextmanager
+async def open_flat_nursery() -> AsyncIterator[trio.Nursery]:
+    """Open a nursery that raises a single exception as itself, not in a group.
+
+    Two or more real errors still leave as a group: neither may be lost.
+    `Cancelled` beside a real error gives way to it.
+    """
+    try:
+        async with trio.open_nursery() as nursery:
+            yield nursery
+    except BaseExceptionGroup as group:
+        exc = _plain(group)
+        if exc is group:
+            raise
+        # The group must not come back as the context of what it held.
+        context, exc.__context__ = exc.__context__, None
+        try:
+            raise exc
+        finally:
+            exc.__context__ = context
+
+
+def _plain(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    errors = list(_leaves(group))
+    real = [exc for exc in errors if not isinstance(exc, trio.Cancelled)]
+    if not real:
+        return errors[0]
+    return real[0] if len(real) == 1 else group
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    # Groups of the user's own making keep their shape: only nests of one are opened.
+    leaves: list[BaseException] = []
+    for exc in group.exceptions:
+        if isinstance(exc, BaseExceptionGroup) and exc.message == _TRIO_MESSAGE:
+            leaves += _leaves(exc)
+        else:
+            leaves.append(exc)
+    return leaves
+
+
+_TRIO_MESSAGE: Final = "Exceptions from Trio nursery"
+
+
+async def finish_without_waiting(fn: Callable[..., Awaitable[Any]], *args: Any) -> None:
+    """Run an async function for a few scheduler passes, even when cancelled.
+
+    No time passes on any clock: what cannot be done at once is given up.
+    """
+    with trio.CancelScope(shield=True) as scope:
+        async with open_flat_nursery() as nursery:
+            nursery.start_soon(_cancel_soon, scope)
+            await fn(*args)
+            nursery.cancel_scope.cancel()
+
+
+async def _cancel_soon(scope: trio.CancelScope) -> None:
+    for _ in range(_PASSES):
+        await trio.lowlevel.checkpoint()
+    scope.cancel()

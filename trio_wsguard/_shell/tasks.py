@@ -1,0 +1,50 @@
+"""The three tasks of a connection. A task waits and acts; it decides nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_wsguard._errors import TransportError
+
+if TYPE_CHECKING:
+    from trio_wsguard._shell.connection import Connection
+
+
+async def receive_task(connection: Connection) -> None:
+    """Read the transport and hand messages on, until the connection ends.
+
+    It runs from the handshake on: what arrives during `on_connect` waits
+    there. While the application is slow it does not read, so that the peer
+    feels it (backpressure).
+    """
+    receive = connection.transport.receive
+    while True:
+        try:
+            batch = await receive()
+        except TransportError as exc:
+            connection.end_by_peer(exc)
+            return
+        connection.deliver(batch)
+        if connection.inbox.is_full:
+            await connection.wait_for_consumer()
+
+
+async def heartbeat_task(connection: Connection) -> None:
+    """Send a beat whenever the watchdog finds one due.
+
+    It may hang in a write as long as the peer takes no bytes; the watchdog
+    counts the beats not sent meanwhile.
+    """
+    while True:
+        await connection.beat_due.wait()
+        connection.beat_due = trio.Event()
+        await connection.send_beat()
+
+
+async def watchdog_task(connection: Connection) -> None:
+    """Sleep until the next deadline, then judge. It awaits nothing but the clock."""
+    while True:
+        late = await connection.alarm.wait_until(connection.next_deadline())
+        connection.judge(late)

@@ -1,0 +1,1 @@
+"""One adapter for each WebSocket library, imported when first used."""

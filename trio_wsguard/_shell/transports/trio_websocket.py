@@ -1,0 +1,276 @@
+"""The adapter over trio-websocket.
+
+It runs the library's reader in a nursery of its own, inside one task that
+contains every exception: the library lets `LocalProtocolError` out of its
+reader (a ping after our close was sent does it) and stray `Cancelled` out of
+its own context managers.
+
+The handshake is raced against the stream below it. The library hangs when the
+server ends the connection midway, answers without a length, or is no HTTP
+server at all; the bytes tell all of this at once.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import logging
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+import trio
+import trio_websocket
+
+from trio_wsguard._core.failure import FailureKind, printable
+from trio_wsguard._errors import TransportError
+from trio_wsguard._shell.nursery import open_flat_nursery
+from trio_wsguard._shell.transport import Handshake, Message, retry_after_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from trio_wsguard._shell.transport import OnPong
+    from trio_wsguard._shell.watched import WatchedStream
+
+# Measured by `python -m benchmarks receive`: its defaults (4 KiB, 1) cost a
+# factor of 3 at 64 KiB messages; beyond these nothing more is gained.
+RECEIVE_BUFFER_SIZE: Final = 2**18
+MESSAGE_QUEUE_SIZE: Final = 256
+
+_MAX_HEAD: Final = 2**16
+_MAX_UNANSWERED_PINGS: Final = 1000
+_PING_OPCODE: Final = 0x89
+_CLOSE_GRACE: Final = 0.05
+
+logging.getLogger("trio-websocket").addHandler(logging.NullHandler())
+
+
+@asynccontextmanager
+async def open_transport(
+    stream: WatchedStream, handshake: Handshake, on_pong: OnPong
+) -> AsyncIterator[TrioWebSocketTransport]:
+    """Open a connection over a stream; see `TransportFactory`.
+
+    Raises:
+        TransportError: The handshake failed.
+    """
+    async with open_flat_nursery() as nursery:
+        transport = TrioWebSocketTransport(stream, handshake, on_pong, nursery)
+        await transport.open()
+        yield transport
+        await transport.wait_for_eof()
+        nursery.cancel_scope.cancel()
+
+
+class TrioWebSocketTransport:
+    """One connection of trio-websocket's; made by `open_transport`."""
+
+    def __init__(
+        self,
+        stream: WatchedStream,
+        handshake: Handshake,
+        on_pong: OnPong,
+        nursery: trio.Nursery,
+    ) -> None:
+        self._stream = stream
+        self._handshake = handshake
+        self._on_pong = on_pong
+        self._nursery = nursery
+        self._head = bytearray()
+        self._settled = trio.Event()
+        self._error: TransportError | None = None
+        self._host_done = trio.Event()
+        self._ping_written = trio.Event()
+        self._unanswered = 0
+        self._ws: trio_websocket.WebSocketConnection
+
+    async def open(self) -> None:
+        """Shake hands."""
+        self._stream.on_received = self._read_head
+        self._stream.on_end = self._end_handshake
+        self._nursery.start_soon(self._host)
+        await self._settled.wait()
+        self._stream.on_received = self._stream.on_end = None
+        if self._error is not None:
+            raise self._error
+        self._stream.on_sent = self._note_ping
+
+    async def _host(self) -> None:
+        """Hold the library's nursery, and keep in what it raises."""
+        target = self._handshake.target
+        try:
+            async with trio.open_nursery() as nursery:
+                self._ws = await trio_websocket.wrap_client_stream(
+                    nursery,
+                    self._stream,  # type: ignore[arg-type]  # any Stream will do
+                    target.host_header,
+                    target.resource,
+                    subprotocols=self._handshake.subprotocols,
+                    extra_headers=list(self._handshake.headers),
+                    message_queue_size=MESSAGE_QUEUE_SIZE,
+                    max_message_size=self._handshake.max_message_size,
+                    receive_buffer_size=RECEIVE_BUFFER_SIZE,
+                )
+                self._settle(None)
+                await trio.sleep_forever()
+        except* Exception as group:  # noqa: BLE001 - told by `receive`, not lost
+            exc: BaseException = group
+            while isinstance(exc, BaseExceptionGroup):
+                exc = exc.exceptions[0]
+            text = printable(f"the protocol was broken: {type(exc).__name__}: {exc}")
+            error = TransportError(FailureKind.PROTOCOL, text)
+            error.__cause__ = exc
+            self._settle(error)
+            self._error = self._error or error
+        finally:
+            self._host_done.set()
+
+    def _settle(self, error: TransportError | None) -> None:
+        if not self._settled.is_set():
+            self._error = error
+            self._settled.set()
+
+    def _read_head(self, chunk: bytes) -> None:
+        if self._settled.is_set():
+            return
+        self._head += chunk
+        if not self._head.startswith(b"HTTP/"[: len(self._head)]):
+            shown = printable(repr(bytes(self._head[:40])))
+            self._settle(TransportError(FailureKind.PROTOCOL, f"not an HTTP answer: {shown}"))
+        elif b"\r\n\r\n" in self._head:
+            self._settle_by_status()
+        elif len(self._head) > _MAX_HEAD:
+            error = TransportError(FailureKind.PROTOCOL, "the answer's headers do not end")
+            self._settle(error)
+
+    def _settle_by_status(self) -> None:
+        line, _, rest = bytes(self._head).partition(b"\r\n")
+        fields = line.split(None, 2)
+        if len(fields) < 2 or not fields[1].isdigit():
+            text = f"not an HTTP answer: {printable(repr(line))}"
+            self._settle(TransportError(FailureKind.PROTOCOL, text))
+            return
+        status = int(fields[1])
+        if status == 101:
+            return
+        if status < 200:
+            # Says nothing about us, and wsproto would take it for a refusal.
+            text = f"HTTP {status} instead of an upgrade"
+            self._settle(TransportError(FailureKind.PROTOCOL, text))
+            return
+        self._settle(_rejected(status, fields[2] if len(fields) > 2 else b"", rest))
+
+    def _end_handshake(self) -> None:
+        error = TransportError(
+            FailureKind.CLOSED, "the server ended the connection during the handshake"
+        )
+        error.__cause__ = self._stream.error
+        self._settle(error)
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol agreed on."""
+        return self._ws.subprotocol
+
+    async def receive(self) -> list[Message]:
+        """Receive the next message."""
+        try:
+            return [await self._ws.get_message()]
+        except trio_websocket.ConnectionClosed as exc:
+            raise await self._ended(exc) from self._stream.error
+
+    async def send(self, message: Message) -> None:
+        """Send a message."""
+        try:
+            await self._ws.send_message(message)
+        except trio_websocket.ConnectionClosed as exc:
+            raise await self._ended(exc) from self._stream.error
+        except Exception as exc:
+            # wsproto's LocalProtocolError: the connection is closing under us.
+            text = f"not open: {type(exc).__name__}: {exc}"
+            raise TransportError(FailureKind.CLOSED, printable(text)) from exc
+
+    async def ping(self, payload: bytes) -> None:
+        """Send a ping; skipped while a thousand lie unanswered.
+
+        The library keeps each unanswered ping for the connection's life. A
+        peer that leaves a thousand of them without an answer is alive by its
+        traffic or long since given up.
+        """
+        if self._unanswered >= _MAX_UNANSWERED_PINGS:
+            await trio.lowlevel.checkpoint()
+            return
+        self._ping_written = trio.Event()
+        self._nursery.start_soon(self._wait_pong, payload)
+        await self._ping_written.wait()
+
+    async def _wait_pong(self, payload: bytes) -> None:
+        # The library's ping() writes and waits in one call; `_note_ping` sees the write.
+        self._unanswered += 1
+        try:
+            await self._ws.ping(payload)
+        except (trio_websocket.ConnectionClosed, ValueError):
+            return
+        except Exception:  # noqa: BLE001 - wsproto: closing; `receive` tells of it
+            return
+        finally:
+            self._ping_written.set()
+        self._unanswered -= 1
+        self._on_pong(payload)
+
+    def _note_ping(self, data: bytes | bytearray | memoryview) -> None:
+        if data[0] == _PING_OPCODE:
+            self._ping_written.set()
+
+    async def aclose(self, code: int, reason: str) -> None:
+        """Do the close handshake; over at once where the reader is dead."""
+        async with open_flat_nursery() as nursery:
+
+            async def close() -> None:
+                # Where the stream ended first, that is as closed as it gets.
+                with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                    await self._ws.aclose(code, reason or None)
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(close)
+            await self._host_done.wait()
+            nursery.cancel_scope.cancel()
+
+    async def wait_for_eof(self) -> None:
+        """Give the peer a moment to close TCP first, after a close handshake."""
+        closed = self._ws.closed
+        if closed is not None and closed.code != 1006:
+            with trio.move_on_after(_CLOSE_GRACE):
+                await self._stream.ended.wait()
+
+    async def _ended(self, exc: trio_websocket.ConnectionClosed) -> TransportError:
+        if exc.reason is None:
+            # The reader broke down; its nursery is about to tell why.
+            await self._host_done.wait()
+        if self._error is not None:
+            return self._error
+        if exc.reason is None:
+            return TransportError(FailureKind.CLOSED, "the connection is closed")
+        code, text = exc.reason.code, exc.reason.reason
+        if code == 1006:
+            return TransportError(
+                FailureKind.CLOSED, "no close frame received or sent", close_code=1006
+            )
+        said = f": {printable(text)}" if text else ""
+        return TransportError(FailureKind.CLOSED, f"closed with code {code}{said}", close_code=code)
+
+
+def _rejected(status: int, phrase: bytes, head: bytes) -> TransportError:
+    try:
+        headers = http.client.parse_headers(io.BytesIO(head))
+    except http.client.HTTPException:
+        text = f"HTTP {status} with unreadable headers"
+        return TransportError(FailureKind.PROTOCOL, text, http_status=status)
+    said = printable(phrase.decode("latin-1"), 60)
+    return TransportError(
+        FailureKind.REJECTED,
+        f"HTTP {status} {said}".rstrip(),
+        http_status=status,
+        retry_after=retry_after_seconds(headers.get("Retry-After")),
+        location=headers.get("Location"),
+    )
