@@ -14,7 +14,7 @@ from trio_wsguard._core.backoff import (
     ExponentialBackoff,
     JitteredBackoff,
 )
-from trio_wsguard._core.failure import DEFAULT_RULES, FailureRules
+from trio_wsguard._core.failure import DEFAULT_RULES, FailureRules, frozen_set
 from trio_wsguard._errors import PolicyError
 
 
@@ -60,6 +60,9 @@ class HeartbeatPolicy:
         and `max_missed` beats each use up their response timeout.
         """
         interval = self.max_interval if self.adaptive else self.interval
+        if self.traffic_is_life:
+            # A word just after a beat excuses its answer until the timeout is over.
+            interval = max(interval, self.response_timeout)
         return interval + self.max_missed * self.response_timeout
 
 
@@ -107,7 +110,10 @@ class GuardPolicy:
         backoff: How long to wait between attempts.
         watchdog: What else to watch.
         flapping: When connections that come and go are reported.
-        rules: Which close codes and statuses are final or fatal.
+        final_close_codes: The peer is done with us: CLOSED, not retried.
+        protocol_close_codes: Retried, but as `PROTOCOL` (the slower backoff).
+        fatal_close_codes: FAILED, not retried.
+        fatal_statuses: HTTP statuses that are not retried; see `FailureRules`.
         max_connection_failures: Consecutive failures that end in FAILED;
             ``None`` for never.
         stable_after: Seconds of CONNECTED that set the failure count to 0. A
@@ -136,9 +142,6 @@ class GuardPolicy:
     flapping: FlappingPolicy = attrs.field(
         factory=FlappingPolicy, validator=checks.instance_of(FlappingPolicy)
     )
-    rules: FailureRules = attrs.field(
-        default=DEFAULT_RULES, validator=checks.instance_of(FailureRules)
-    )
     max_connection_failures: int | None = attrs.field(
         default=5, validator=checks.optional(checks.count)
     )
@@ -151,7 +154,32 @@ class GuardPolicy:
     max_age: float | None = attrs.field(default=None, validator=checks.optional(checks.positive))
     max_queue: int = attrs.field(default=1024, validator=checks.count)
     max_message_size: int = attrs.field(default=2**20, validator=checks.count)
+    final_close_codes: frozenset[int] = attrs.field(
+        default=DEFAULT_RULES.final_close_codes, converter=frozen_set
+    )
+    protocol_close_codes: frozenset[int] = attrs.field(
+        default=DEFAULT_RULES.protocol_close_codes, converter=frozen_set
+    )
+    fatal_close_codes: frozenset[int] = attrs.field(
+        default=DEFAULT_RULES.fatal_close_codes, converter=frozen_set
+    )
+    fatal_statuses: frozenset[int] = attrs.field(
+        default=DEFAULT_RULES.fatal_statuses, converter=frozen_set
+    )
     max_redirects: int = attrs.field(default=5, validator=checks.whole)
+
+    def __attrs_post_init__(self) -> None:
+        _ = self.rules  # refuses bad codes now, under the same names
+
+    @property
+    def rules(self) -> FailureRules:
+        """Which close codes and statuses end what, as `classify` takes them."""
+        return FailureRules(
+            final_close_codes=self.final_close_codes,
+            protocol_close_codes=self.protocol_close_codes,
+            fatal_close_codes=self.fatal_close_codes,
+            fatal_statuses=self.fatal_statuses,
+        )
 
     @classmethod
     def low_latency(cls) -> GuardPolicy:

@@ -11,7 +11,7 @@ Only where no type tells does the text decide, by the documents' own rules.
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -78,7 +78,8 @@ class Failure:
         return f"{self.kind.name}: {self.message}"
 
 
-def _frozen_ints(values: object) -> object:
+def frozen_set(values: Any) -> frozenset[int]:
+    """Freeze a collection of codes; what is none is left to the validator to refuse."""
     return frozenset(values) if isinstance(values, set | range | list | tuple) else values
 
 
@@ -97,19 +98,19 @@ class FailureRules:
     """
 
     final_close_codes: frozenset[int] = attrs.field(
-        default=frozenset({1000}), converter=_frozen_ints, validator=checks.codes(1000, 4999)
+        default=frozenset({1000}), converter=frozen_set, validator=checks.codes(1000, 4999)
     )
     protocol_close_codes: frozenset[int] = attrs.field(
         default=frozenset({1002, 1003, 1007, 1008, 1009, 1010}),
-        converter=_frozen_ints,
+        converter=frozen_set,
         validator=checks.codes(1000, 4999),
     )
     fatal_close_codes: frozenset[int] = attrs.field(
-        default=frozenset(), converter=_frozen_ints, validator=checks.codes(1000, 4999)
+        default=frozenset(), converter=frozen_set, validator=checks.codes(1000, 4999)
     )
     fatal_statuses: frozenset[int] = attrs.field(
         default=frozenset(range(400, 500)) - {408, 425, 429},
-        converter=_frozen_ints,
+        converter=frozen_set,
         validator=checks.codes(100, 599),
     )
 
@@ -139,6 +140,13 @@ _KINDS_BY_TYPE: Final = {
     "UnicodeDecodeError": FailureKind.PROTOCOL,
     "OSError": FailureKind.NETWORK,
 }
+# The documents' own rules, in their order.
+_KINDS_BY_TEXT: Final = (
+    ("no close frame received or sent", FailureKind.CLOSED),
+    ("connection refused", FailureKind.NETWORK),
+    ("timeout", FailureKind.TIMEOUT),
+    ("timed out", FailureKind.TIMEOUT),
+)
 # What these wrap says more than they do: look beneath them first.
 _SHALLOW_TYPES: Final = {"BrokenResourceError", "ClosedResourceError", "OSError"}
 _MAX_DEPTH: Final = 32
@@ -166,6 +174,9 @@ def classify(exc: BaseException, rules: FailureRules = DEFAULT_RULES) -> Failure
         A failure, for any exception.
     """
     chain = list(_chain(exc))
+    fatal = next((link for link in _members(exc) if isinstance(link, FatalError)), None)
+    if fatal is not None:
+        return Failure(kind=FailureKind.OTHER, message=_sentence(fatal), transient=False)
     shallow: Failure | None = None
     for link in chain:
         found = _by_own_type(link, rules) or _by_name(link)
@@ -174,7 +185,15 @@ def classify(exc: BaseException, rules: FailureRules = DEFAULT_RULES) -> Failure
         if type(link).__name__ not in _SHALLOW_TYPES:
             return found
         shallow = shallow or found
-    return shallow or _by_message(exc)
+    return shallow or _by_message(chain)
+
+
+def _members(exc: BaseException) -> Iterator[BaseException]:
+    """Walk an exception and what it groups, but not what caused it."""
+    yield exc
+    if isinstance(exc, BaseExceptionGroup):
+        for member in exc.exceptions:
+            yield from _members(member)
 
 
 def _chain(exc: BaseException) -> Iterator[BaseException]:
@@ -236,25 +255,24 @@ def _by_name(exc: BaseException) -> Failure | None:
     return None
 
 
-def _by_message(exc: BaseException) -> Failure:
-    text = _sentence(exc)
-    lowered = text.lower()
-    if "no close frame received or sent" in lowered:
-        kind = FailureKind.CLOSED
-    elif "connection refused" in lowered:
-        kind = FailureKind.NETWORK
-    elif "timeout" in lowered or "timed out" in lowered:
-        kind = FailureKind.TIMEOUT
-    else:
-        kind = FailureKind.OTHER
-    return Failure(kind=kind, message=text)
+def _by_message(chain: list[BaseException]) -> Failure:
+    for link in chain:
+        text = _sentence(link)
+        for needle, kind in _KINDS_BY_TEXT:
+            if needle in text.lower():
+                return Failure(kind=kind, message=text)
+    return Failure(kind=FailureKind.OTHER, message=_sentence(chain[0]))
+
+
+def _has_text(exc: BaseException) -> bool:
+    try:
+        return bool(str(exc))
+    except Exception:  # noqa: BLE001 - a user's broken __str__ must not hide the failure itself
+        return False
 
 
 def _sentence(exc: BaseException) -> str:
-    try:
-        text = str(exc)
-    except Exception:  # noqa: BLE001 - a user's broken __str__ must not hide the failure itself
-        text = ""
+    text = str(exc) if _has_text(exc) else ""
     name = type(exc).__name__
     if isinstance(exc, TransportError | FatalError) and text:
         return printable(text)

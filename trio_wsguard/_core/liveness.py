@@ -143,7 +143,9 @@ class Heartbeats:
             return policy.response_timeout
         # Not below the send timeout: both are spent from the same deadline.
         lowest = min(policy.send_timeout, policy.response_timeout)
-        return self.response_time.timeout(lowest, policy.response_timeout)
+        estimate = self.response_time.timeout(lowest, policy.response_timeout)
+        # Doubled by each miss (RFC 6298, 5.5): a peer that became slower is not dead.
+        return min(policy.response_timeout, estimate * 2.0 ** min(self.missed_in_a_row, 16))
 
     def answer(self, number: int | None, now: float, code: object = None) -> list[Verdict]:
         """Take in an answer.
@@ -170,21 +172,21 @@ class Heartbeats:
         if taken > self._policy.slow_response:
             if not self._is_slow:
                 verdicts.append(self._slow(taken))
-            self._calm(beat, is_slow=True)
+            self._calm(beat, now, is_slow=True)
         else:
             verdicts += [
                 Recover(AnomalyKind.SLOW_RESPONSE),
                 Recover(AnomalyKind.HEARTBEAT_REJECTED),
             ]
-            self._calm(beat, is_slow=False)
+            self._calm(beat, now, is_slow=False)
         return [*verdicts, Recover(AnomalyKind.HEARTBEAT_LOST)]
 
-    def _calm(self, beat: Beat, *, is_slow: bool) -> None:
+    def _calm(self, beat: Beat, now: float, *, is_slow: bool) -> None:
         if self._policy.adaptive:
             grown = min(self.interval * GROWTH, self._policy.max_interval)
             self.interval = self._policy.interval if is_slow else grown
         self.missed_in_a_row = 0
-        self._settle(beat.begun_at + self.interval)
+        self._settle(max(now, beat.begun_at + self.interval))
 
     def _settle(self, due_at: float) -> None:
         self.open, self.due_at, self._is_asked_for = None, due_at, False
@@ -248,8 +250,7 @@ class Heartbeats:
             self._settle(max(now, beat.begun_at + self.interval))
             return []
         if self._policy.traffic_is_life and traffic_at > beat.begun_at:
-            self._calm(beat, is_slow=self._is_slow)
-            self.due_at = max(now, self.due_at)
+            self._calm(beat, now, is_slow=self._is_slow)
             return [Recover(AnomalyKind.HEARTBEAT_LOST)]
         what = "beats in a row not sent in time" if beat.sent_at is None else "beats unanswered"
         return self._miss(now, what)
@@ -257,8 +258,9 @@ class Heartbeats:
     def _tick_slow(self, beat: Beat, now: float) -> list[Verdict]:
         if self._is_slow or beat.sent_at is None:
             return []
-        taken = now - beat.sent_at
-        return [self._slow(taken)] if taken >= self._policy.slow_response else []
+        # Compared as `deadline` adds it up: a difference may round to just below.
+        is_due = now >= beat.sent_at + self._policy.slow_response
+        return [self._slow(now - beat.sent_at)] if is_due else []
 
     def _tick_between(self, now: float, progress_at: float, *, is_judging: bool) -> list[Verdict]:
         if now < self.due_at:
@@ -296,6 +298,7 @@ class Liveness:
         self.is_paused = False
         self.send_begun_at: float | None = None
         self._progress_at = now
+        self._excused_at = now
         self._renew_at = math.inf if max_age is None else now + max_age
 
     def message(self, now: float) -> list[Verdict]:
@@ -325,8 +328,11 @@ class Liveness:
         if self.send_begun_at is not None:
             deadline = min(deadline, self._stuck_at(self.send_begun_at))
         if is_judging and not self.is_silent:
-            deadline = min(deadline, self.last_message_at + self._watchdog.silence_timeout)
+            deadline = min(deadline, self._silent_at())
         return deadline
+
+    def _silent_at(self) -> float:
+        return max(self.last_message_at, self._excused_at) + self._watchdog.silence_timeout
 
     def _stuck_at(self, begun_at: float) -> float:
         return max(begun_at, self._progress_at) + self._watchdog.send_timeout
@@ -347,9 +353,12 @@ class Liveness:
         """
         self._progress_at = max(self._progress_at, progress_at)
         if late > self._watchdog.stall_tolerance:
+            # What arrived meanwhile lies unread, and no send could make progress:
+            # nothing is judged by it, and every patience begins anew.
             self.beats.excuse(now)
+            self._excused_at = self._progress_at = now
             message = f"this program's own loop was blocked for {late:.1f} s"
-            return [Raise(AnomalyKind.LOCAL_STALL, message, late)]
+            return [Raise(AnomalyKind.LOCAL_STALL, message, late), *self._tick_age(now)]
         verdicts: list[Verdict] = [Recover(AnomalyKind.LOCAL_STALL)]
         if self.send_begun_at is not None and now >= self._stuck_at(self.send_begun_at):
             stuck = f"a send made no progress for {self._watchdog.send_timeout:g} s (timeout)"
@@ -358,15 +367,16 @@ class Liveness:
         verdicts += self.beats.tick(
             now, traffic_at, self._progress_at, is_judging=not self.is_paused
         )
-        if now >= self._renew_at:
-            verdicts.append(RenewalDue())
-        return verdicts
+        return [*verdicts, *self._tick_age(now)]
+
+    def _tick_age(self, now: float) -> list[Verdict]:
+        return [RenewalDue()] if now >= self._renew_at else []
 
     def _tick_silence(self, now: float) -> list[Verdict]:
-        silence = now - self.last_message_at
-        if self.is_silent or self.is_paused or silence < self._watchdog.silence_timeout:
+        if self.is_silent or self.is_paused or now < self._silent_at():
             return []
         self.is_silent = True
+        silence = now - self.last_message_at
         return [Raise(AnomalyKind.SILENCE, f"no message for {silence:.0f} s", silence)]
 
     def open_delay(self, now: float) -> float:

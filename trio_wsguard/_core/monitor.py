@@ -160,6 +160,7 @@ class ConnectionMonitor:
         self._uptime = Uptime(now)
         self._flapping = Flapping(policy.flapping)
         self._connected_at = now
+        self._is_on_trial = False
         self._is_flapping = False
 
     def set_connection_state(
@@ -192,10 +193,11 @@ class ConnectionMonitor:
             self.counters.connections += 1
             self.last_successful_connection = time
             self._connected_at = now
+            self._is_on_trial = True
             self._uptime.up(now)
         elif previous is CONNECTED:
             self._uptime.down(now)
-            self.settle(now)
+            self._end_trial(now)
         return StateChange(
             previous=previous,
             state=state,
@@ -209,8 +211,14 @@ class ConnectionMonitor:
 
     def settle(self, now: float) -> None:
         """Forget the failures once a connection has proved itself; else nothing."""
-        if now >= self.stable_at:
+        if self._is_on_trial and now >= self.stable_at:
             self.connection_failures = 0
+
+    def _end_trial(self, now: float) -> None:
+        # Once, at the loss or the move, whichever is told first: what a connection
+        # proved comes before its own loss and must not wipe that out.
+        self.settle(now)
+        self._is_on_trial = False
 
     @property
     def stable_at(self) -> float:
@@ -228,6 +236,7 @@ class ConnectionMonitor:
 
     def lost(self, now: float) -> bool:
         """Count a lost connection; tell whether the guard flaps."""
+        self._end_trial(now)
         self.counters.losses += 1
         self.failed()
         self._is_flapping = self._flapping.lost(now, now - self._connected_at)
@@ -256,6 +265,7 @@ class ConnectionMonitor:
         """Forget the failures."""
         self.connection_failures = 0
         self._is_flapping = False
+        self._flapping = Flapping(self._policy.flapping)
 
     def health(self, now: float, silence: float | None, open_delay: float) -> Health:
         """Tell how the guard fares.

@@ -199,6 +199,8 @@ class Connection:
         self.liveness = Liveness(
             policy.heartbeat, policy.watchdog, trio.current_time(), policy.max_age
         )
+        # Silence outlives a connection: the first message of any ends it.
+        self.liveness.is_silent = self._setup.journal.is_open(AnomalyKind.SILENCE)
         self.is_ready = True
         early, self.inbox = self.inbox, self._setup.queue
         self.inbox.put(early.pop_all())

@@ -81,7 +81,6 @@ class Wishes:
 
     is_wanted: bool = True
     is_hurried: bool = False
-    is_reset: bool = False
     close: CloseReason | None = None
     woken: trio.Event = attrs.field(factory=trio.Event)
 
@@ -265,6 +264,8 @@ class GuardedWebSocket:
             trio.ClosedResourceError: This side closed it.
         """
         self._check_open()
+        if self.state is CONNECTED and self._connection is not None and self._connection.ending:
+            await self._wait_state(_NOT_CONNECTED)
         state = await self._wait_state(_SETTLED)
         if state is not CONNECTED:
             self._check_open()
@@ -313,7 +314,9 @@ class GuardedWebSocket:
         self._check_open()
         self._journal.monitor.reset()
         if self.state is FAILED:
-            self._wishes.is_reset = True
+            # Moved here, while the guard's task rests: who waits for CONNECTED
+            # right after must not meet the old FAILED.
+            self._start_over("reset()")
             self._wake()
 
     def disconnect(self) -> None:
@@ -396,11 +399,11 @@ class GuardedWebSocket:
 
     async def _wait_wish(self, seconds: float = float("inf")) -> bool:
         """Wait for a wish; tell whether one came in time."""
-        self._wishes.woken = trio.Event()
+        woken = self._wishes.woken = trio.Event()
         with trio.move_on_after(seconds):
-            await self._wishes.woken.wait()
-            return True
-        return False
+            await woken.wait()
+        # Not by what ended the wait: a wish of the last moment counts too.
+        return woken.is_set()
 
     async def _rest(self) -> None:
         if not self._wishes.is_wanted:
@@ -431,13 +434,10 @@ class GuardedWebSocket:
         cooldown = self._setup.policy.failed_cooldown
         if not self._wishes.is_wanted:
             self._journal.move(DISCONNECTED, "disconnect()")
-        elif self._wishes.is_reset:
-            self._start_over("reset()")
         elif not await self._wait_wish(float("inf") if cooldown is None else cooldown):
             self._start_over("failed_cooldown over")
 
     def _start_over(self, reason: str) -> None:
-        self._wishes.is_reset = False
         self._journal.monitor.reset()
         self._errors.clear()
         self._next, self._attempt_number = Retry(0.0), 0

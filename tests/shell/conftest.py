@@ -1,0 +1,183 @@
+"""A network in memory for tests in virtual time."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+import trio
+import trio.testing
+import trio_websocket
+
+import trio_wsguard as wsguard
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    Handler = Callable[[trio.abc.Stream], Awaitable[object]]
+
+
+@attrs.define(eq=False)
+class Net:
+    """One server in memory: each dial takes the next handler, the last one for ever.
+
+    Attributes:
+        nursery: Where handlers run.
+        handlers: Async functions of the server's end of the stream, or
+            exceptions that the dial raises.
+        dialed_at: When each dial came, in virtual seconds.
+        streams: The client's end of each stream.
+    """
+
+    nursery: trio.Nursery
+    handlers: deque[Handler | BaseException] = attrs.field(factory=deque)
+    dialed_at: list[float] = attrs.field(factory=list)
+    streams: list[trio.StapledStream[Any, Any]] = attrs.field(factory=list)
+
+    def script(self, *handlers: Handler | BaseException) -> None:
+        """Say what the coming dials meet."""
+        self.handlers = deque(handlers)
+
+    async def dial(self, target: wsguard.Target) -> trio.abc.Stream:
+        """Connect, as `open_guarded_websocket(dial=...)` wants it."""
+        await trio.lowlevel.checkpoint()
+        self.dialed_at.append(trio.current_time())
+        handler = self.handlers.popleft() if len(self.handlers) > 1 else self.handlers[0]
+        if isinstance(handler, BaseException):
+            raise handler
+        client, server = trio.testing.memory_stream_pair()
+        self.streams.append(client)
+        self.nursery.start_soon(self._serve, handler, server)
+        return client
+
+    async def _serve(self, handler: Handler, server: trio.abc.Stream) -> None:
+        try:
+            await handler(server)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        finally:
+            await trio.aclose_forcefully(server)
+
+    def open(self, **options: Any) -> Any:
+        """Open a guard on this network."""
+        options.setdefault("dial", self.dial)
+        options.setdefault("name", "test")
+        return wsguard.open_guarded_websocket(options.pop("url", "ws://sim/"), **options)
+
+
+def _run_in_virtual_time(fn: Any, **options: Any) -> Any:
+    return trio.run(fn, **(options | {"clock": trio.testing.MockClock(autojump_threshold=0)}))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run every test of this folder in virtual time.
+
+    In front of the mark that pytest-trio's own mode adds: the first one wins.
+    """
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.trio(run=_run_in_virtual_time), append=False)
+
+
+@pytest.fixture
+async def net() -> AsyncIterator[Net]:
+    """A network in memory."""
+    async with trio.open_nursery() as nursery:
+        yield Net(nursery)
+        nursery.cancel_scope.cancel()
+
+
+def accept(
+    talk: Callable[[trio_websocket.WebSocketConnection], Awaitable[object]],
+) -> Handler:
+    """A handler that shakes hands with the real trio-websocket and then talks."""
+
+    async def handler(stream: trio.abc.Stream) -> None:
+        async with trio.open_nursery() as nursery:
+            request = await trio_websocket.wrap_server_stream(nursery, stream)
+            ws = await request.accept()
+            with suppress(trio_websocket.ConnectionClosed):
+                await talk(ws)
+            nursery.cancel_scope.cancel()
+
+    return handler
+
+
+async def echo(ws: trio_websocket.WebSocketConnection) -> None:
+    """Send back what comes."""
+    while True:
+        await ws.send_message(await ws.get_message())
+
+
+async def idle(ws: trio_websocket.WebSocketConnection) -> None:
+    """Answer pings and close frames, and say nothing."""
+    while True:
+        await ws.get_message()
+
+
+async def drop(ws: trio_websocket.WebSocketConnection) -> None:
+    """End the stream without a close frame."""
+    await trio.lowlevel.checkpoint()
+
+
+def close_with(
+    code: int, reason: str | None = None
+) -> Callable[[trio_websocket.WebSocketConnection], Awaitable[None]]:
+    """Close at once with a code."""
+
+    async def talk(ws: trio_websocket.WebSocketConnection) -> None:
+        await ws.aclose(code, reason)
+
+    return talk
+
+
+async def mute(stream: trio.abc.Stream) -> None:
+    """Take bytes, and never answer."""
+    while await stream.receive_some(65536):
+        pass
+
+
+def deaf_after_handshake(
+    talk: Callable[[trio_websocket.WebSocketConnection], Awaitable[object]] | None = None,
+) -> Handler:
+    """Shake hands, then read the raw stream and answer nothing, pings included."""
+
+    async def handler(stream: trio.abc.Stream) -> None:
+        async with trio.open_nursery() as nursery:
+            request = await trio_websocket.wrap_server_stream(nursery, stream)
+            ws = await request.accept()
+            if talk is not None:
+                await talk(ws)
+            nursery.cancel_scope.cancel()
+        await mute(stream)
+
+    return handler
+
+
+def answer(raw: bytes, *, hold: bool = False) -> Handler:
+    """Read the request and answer with raw bytes; then end, or hold the stream open."""
+
+    async def handler(stream: trio.abc.Stream) -> None:
+        await stream.receive_some(65536)
+        await stream.send_all(raw)
+        if hold:
+            await trio.sleep_forever()
+
+    return handler
+
+
+QUICK = wsguard.BackoffPolicy(
+    closed=wsguard.LinearBackoff(step=1, cap=1),
+    network=wsguard.LinearBackoff(step=1, cap=1),
+    other=wsguard.LinearBackoff(step=1, cap=1),
+)
+
+
+def quick(**settings: Any) -> wsguard.GuardPolicy:
+    """A policy that waits one second after any failure."""
+    settings.setdefault("backoff", QUICK)
+    return wsguard.GuardPolicy(**settings)

@@ -1,0 +1,84 @@
+"""Imports go one way, and the core stays without I/O."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import trio_wsguard
+
+ROOT = Path(trio_wsguard.__file__).parent
+FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
+CORE = [name for name in FILES if name.startswith("_core/")]
+BASE = [*CORE, "_errors.py", "_policy.py"]
+STDLIB_OF_CORE = {"collections", "collections.abc", "enum", "math", "typing", "bisect", "random"}
+WITH_TRIO = ("_shell/", "cli/", "testing/", "instrumentation/")
+# What each layer may import of the package; a layer not named here may import all.
+ALLOWED = {
+    "base": ("_errors", "_policy", "_core"),
+    "_shell/": ("_errors", "_policy", "_core", "_shell"),
+    "__init__.py": ("_errors", "_policy", "_core", "_shell"),
+}
+
+
+def tree(name: str) -> ast.Module:
+    return ast.parse((ROOT / name).read_text(encoding="utf-8"))
+
+
+def imports(name: str) -> set[str]:
+    """Every module that a file imports anywhere, those for type checking included."""
+    found: set[str] = set()
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} has a relative import"
+            module = node.module or ""
+            is_bare = module == "trio_wsguard"
+            found |= {f"{module}.{alias.name}" for alias in node.names} if is_bare else {module}
+    return found
+
+
+def own(name: str) -> set[str]:
+    """The parts of the package that a file imports."""
+    return {module.split(".")[1] for module in imports(name) if module.startswith("trio_wsguard.")}
+
+
+def layer(name: str) -> str | None:
+    if name in BASE:
+        return "base"
+    return next((key for key in ALLOWED if name.startswith(key)), None)
+
+
+def test_core_was_found() -> None:
+    """The files of the core are where these tests look for them."""
+    assert "_core/liveness.py" in CORE
+    assert {"_errors.py", "_policy.py"} < set(FILES)
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if layer(name)])
+def test_imports_go_one_way(name: str) -> None:
+    """A layer imports only itself and what lies beneath it."""
+    assert own(name) <= set(ALLOWED[layer(name) or ""])
+
+
+@pytest.mark.parametrize("name", BASE)
+def test_core_imports_no_io(name: str) -> None:
+    """The core imports attrs, seven pure modules of the library, and itself."""
+    foreign = {module for module in imports(name) if not module.startswith("trio_wsguard.")}
+    assert foreign <= STDLIB_OF_CORE | {"__future__", "attrs"}
+
+
+@pytest.mark.parametrize("name", BASE)
+def test_core_is_synchronous(name: str) -> None:
+    """No coroutine is defined or awaited in the core."""
+    asynchronous = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
+    assert not [node for node in ast.walk(tree(name)) if isinstance(node, asynchronous)]
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if not name.startswith(WITH_TRIO)])
+def test_trio_stays_in_the_shell(name: str) -> None:
+    """Only the shell and what stands on it import trio."""
+    assert not [module for module in imports(name) if module.split(".")[0] == "trio"]
