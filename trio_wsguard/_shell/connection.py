@@ -177,8 +177,7 @@ class Connection:
                 nursery.start_soon(watchdog_task, self)
                 await trio.sleep_forever()
         except trio.Cancelled:
-            if self.is_ready and self.ending is None:
-                await finish_without_waiting(transport.aclose, NORMAL_CLOSURE, "")
+            await self._say_goodbye()
             raise
         finally:
             self._scope = outer
@@ -206,6 +205,13 @@ class Connection:
         self.inbox.put(early.pop_all())
         early.wake()
         self._setup.journal.move(CONNECTED, "ready")
+
+    async def _say_goodbye(self) -> None:
+        """Send a close frame if that needs no waiting; for a guard that is cancelled."""
+        ending = self.ending or Ending(reason="left", close=(NORMAL_CLOSURE, ""), is_ours=True)
+        is_whole = self._stream is not None and not self._stream.is_cut
+        if self.is_ready and is_whole and ending.is_ours and ending.close is not None:
+            await finish_without_waiting(self.transport.aclose, *ending.close)
 
     async def _close_handshake(self) -> None:
         ending = self.ending
@@ -348,8 +354,9 @@ class Connection:
         try:
             await write(what)
         except trio.Cancelled:
-            # The frame may be half-written: nothing else may follow it.
-            self.end(Ending(reason="a send was cancelled midway"))
+            # Not begun, it leaves no trace. Half-written, nothing may follow it.
+            if self._stream is not None and self._stream.is_cut:
+                self.end(Ending(reason="a send was cancelled midway"))
             raise
         finally:
             self.liveness.send_begun_at = None

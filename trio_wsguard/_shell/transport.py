@@ -42,7 +42,12 @@ class Transport(Protocol):
         ...
 
     async def send(self, message: Message) -> None:
-        """Send a message. Cancelled, it may leave a frame half-written."""
+        """Send a message.
+
+        Cancelled before its first byte was given to the stream, it leaves no
+        trace; after that the stream knows (`WatchedStream.is_cut`), and the
+        connection is dropped.
+        """
         ...
 
     async def ping(self, payload: bytes) -> None:

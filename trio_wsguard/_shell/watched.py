@@ -29,6 +29,7 @@ class WatchedStream(trio.abc.Stream):
         bytes_sent: In all.
         ended: Set once nothing more can be received.
         error: Why, if it was not a plain EOF.
+        is_cut: Whether a send was cancelled or failed midway: nothing may follow it.
         on_received: Called with each chunk received, if set.
         on_sent: Called with what was sent, once it was, if set.
         on_end: Called once at the end, if set.
@@ -40,6 +41,7 @@ class WatchedStream(trio.abc.Stream):
         self.bytes_received = self.bytes_sent = 0
         self.ended = trio.Event()
         self.error: Exception | None = None
+        self.is_cut = False
         self.on_received: Callable[[bytes], None] | None = None
         self.on_sent: Callable[[bytes | bytearray | memoryview], None] | None = None
         self.on_end: Callable[[], None] | None = None
@@ -62,6 +64,9 @@ class WatchedStream(trio.abc.Stream):
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send as the stream beneath does, in pieces."""
+        # Cancelled here, nothing was begun. Past this, a socket that takes the
+        # bytes at once cannot be cancelled: only a blocked send is cut.
+        await trio.lowlevel.checkpoint_if_cancelled()
         if len(data) <= _PIECE:
             await self._send_piece(data)
         else:
@@ -76,6 +81,10 @@ class WatchedStream(trio.abc.Stream):
             await self._stream.send_all(piece)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
             self.error = self.error or exc
+            self.is_cut = True
+            raise
+        except trio.Cancelled:
+            self.is_cut = True
             raise
         self.progress_at = trio.current_time()
         self.bytes_sent += len(piece)
