@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     In front of the mark that pytest-trio's own mode adds: the first one wins.
     """
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        is_async = iscoroutinefunction(getattr(item, "obj", None))
+        if is_async and Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.trio(run=_run_in_virtual_time), append=False)
 
 

@@ -39,7 +39,8 @@ MESSAGE_QUEUE_SIZE: Final = 256
 
 _MAX_HEAD: Final = 2**16
 _MAX_UNANSWERED_PINGS: Final = 1000
-_PING_OPCODE: Final = 0x89
+_PING_HEAD: Final = 0x89
+_CLOSE_HEAD: Final = 0x88
 _CLOSE_GRACE: Final = 0.05
 
 logging.getLogger("trio-websocket").addHandler(logging.NullHandler())
@@ -81,6 +82,7 @@ class TrioWebSocketTransport:
         self._error: TransportError | None = None
         self._host_done = trio.Event()
         self._ping_written = trio.Event()
+        self._close_written = trio.Event()
         self._unanswered = 0
         self._ws: trio_websocket.WebSocketConnection
 
@@ -93,7 +95,7 @@ class TrioWebSocketTransport:
         self._stream.on_received = self._stream.on_end = None
         if self._error is not None:
             raise self._error
-        self._stream.on_sent = self._note_ping
+        self._stream.on_sent = self._note_sent
 
     async def _host(self) -> None:
         """Hold the library's nursery, and keep in what it raises."""
@@ -205,7 +207,7 @@ class TrioWebSocketTransport:
         await self._ping_written.wait()
 
     async def _wait_pong(self, payload: bytes) -> None:
-        # The library's ping() writes and waits in one call; `_note_ping` sees the write.
+        # The library's ping() writes and waits in one call; `_note_sent` sees the write.
         self._unanswered += 1
         try:
             await self._ws.ping(payload)
@@ -218,12 +220,15 @@ class TrioWebSocketTransport:
         self._unanswered -= 1
         self._on_pong(payload)
 
-    def _note_ping(self, data: bytes | bytearray | memoryview) -> None:
-        if data[0] == _PING_OPCODE:
+    def _note_sent(self, data: bytes | bytearray | memoryview) -> None:
+        # One call of the library's is one frame; its first byte tells which.
+        if data[0] == _PING_HEAD:
             self._ping_written.set()
+        elif data[0] == _CLOSE_HEAD:
+            self._close_written.set()
 
     async def aclose(self, code: int, reason: str) -> None:
-        """Do the close handshake; over at once where the reader is dead."""
+        """Do the close handshake; where the reader dies in it, only send our frame."""
         async with open_flat_nursery() as nursery:
 
             async def close() -> None:
@@ -234,6 +239,7 @@ class TrioWebSocketTransport:
 
             nursery.start_soon(close)
             await self._host_done.wait()
+            await self._close_written.wait()
             nursery.cancel_scope.cancel()
 
     async def wait_for_eof(self) -> None:
