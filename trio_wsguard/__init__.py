@@ -44,7 +44,6 @@ from trio_wsguard._policy import WatchdogPolicy as WatchdogPolicy
 from trio_wsguard._shell.attempt import Attempt as Attempt
 from trio_wsguard._shell.connection import Connection as Connection
 from trio_wsguard._shell.dial import Target as Target
-from trio_wsguard._shell.guard import CloseReason as CloseReason
 from trio_wsguard._shell.guard import GuardedWebSocket as GuardedWebSocket
 from trio_wsguard._shell.guard import open_guarded_websocket as open_guarded_websocket
 from trio_wsguard._shell.heartbeats import Answer as Answer
@@ -54,5 +53,6 @@ from trio_wsguard._shell.heartbeats import MessageHeartbeat as MessageHeartbeat
 from trio_wsguard._shell.heartbeats import PingHeartbeat as PingHeartbeat
 from trio_wsguard._shell.heartbeats import TextHeartbeat as TextHeartbeat
 from trio_wsguard._shell.journal import EventStream as EventStream
+from trio_wsguard._shell.supervisor import CloseReason as CloseReason
 from trio_wsguard._shell.transport import Handshake as Handshake
 from trio_wsguard._shell.transport import Transport as Transport

@@ -151,6 +151,7 @@ class TransportError(WSGuardError):
         kind: What it is.
         message: One line without peer text that was not escaped.
         close_code: The close code that arrived, if one did.
+        close_reason: The peer's reason, escaped and cut.
         http_status: The status of the refusal, if it was one.
         retry_after: Seconds the server asked us to wait, if it did.
         location: Where the server sent us instead, if it did.
@@ -161,14 +162,18 @@ class TransportError(WSGuardError):
         kind: FailureKind,
         message: str,
         close_code: int | None = None,
+        close_reason: str = "",
         http_status: int | None = None,
         retry_after: float | None = None,
         location: str | None = None,
     ) -> None:
-        super().__init__(kind, message, close_code, http_status, retry_after, location)
+        super().__init__(
+            kind, message, close_code, close_reason, http_status, retry_after, location
+        )
         self.kind = kind
         self.message = message
         self.close_code = close_code
+        self.close_reason = close_reason
         self.http_status = http_status
         self.retry_after = retry_after
         self.location = location

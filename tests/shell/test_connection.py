@@ -184,7 +184,7 @@ async def test_traffic_is_life(net: Net) -> None:
         assert ws.generation == 1
     strict = wsguard.HeartbeatPolicy(traffic_is_life=False)
     async with net.open(policy=quick(heartbeat=strict)) as ws:
-        await trio.sleep(46)
+        await trio.sleep(50)
         assert ws.generation == 2
 
 

@@ -95,8 +95,15 @@ class Opener:
         """Whether the headers are asked for anew each time."""
         return callable(self._headers)
 
-    async def run(self, attempt: Attempt, connection: Connection) -> None:
+    async def run(
+        self, attempt: Attempt, connection: Connection, opening: trio.CancelScope
+    ) -> None:
         """Open a connection and let it live to its end.
+
+        Args:
+            attempt: What the user's callables are told.
+            connection: The connection to be.
+            opening: The scope whose deadline bounds the opening.
 
         Raises:
             TransportError: It could not be opened.
@@ -109,7 +116,7 @@ class Opener:
             try:
                 # serve() keeps in what ends an open connection: what comes out
                 # is about the opening alone.
-                return await self._open(target, headers, connection)
+                return await self._open(target, headers, connection, opening)
             except TransportError as exc:
                 if exc.http_status not in _REDIRECTS or exc.location is None:
                     raise
@@ -120,7 +127,11 @@ class Opener:
         raise TransportError(FailureKind.PROTOCOL, f"redirected more than {limit} times")
 
     async def _open(
-        self, target: Target, headers: tuple[tuple[bytes, bytes], ...], connection: Connection
+        self,
+        target: Target,
+        headers: tuple[tuple[bytes, bytes], ...],
+        connection: Connection,
+        opening: trio.CancelScope,
     ) -> None:
         handshake = Handshake(
             target=target,
@@ -131,9 +142,9 @@ class Opener:
         raw = await self._dial(target)
         try:
             stream = await self._secure(raw, target)
-            watched = WatchedStream(stream)
+            watched = WatchedStream(stream, connection.setup.journal.monitor.counters)
             async with self._transport(watched, handshake, connection.on_pong) as transport:
-                await connection.serve(transport, watched)
+                await connection.serve(transport, watched, opening)
         finally:
             # By force and always: the library leaves sockets open after abnormal ends.
             await trio.aclose_forcefully(raw)

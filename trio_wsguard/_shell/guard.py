@@ -1,106 +1,55 @@
-"""The guard: one long-lived connection over many short-lived ones.
-
-One task moves the state, by one method for each state; calls of the user only
-leave a wish and wake it. So two wishes never race, and whoever reads the
-state sees a legal one.
-"""
+"""The guard as its user holds it: one long-lived connection over many short-lived ones."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-import attrs
 import trio
 
-from trio_wsguard._core.events import AnomalyKind
-from trio_wsguard._core.liveness import Raise
-from trio_wsguard._core.monitor import GiveUp, Retry
 from trio_wsguard._core.state import (
     CLOSED,
     CONNECTED,
     CONNECTING,
-    DISCONNECTED,
     FAILED,
     RECONNECTING,
     ConnectionState,
 )
-from trio_wsguard._errors import (
-    ConnectFailedError,
-    ConnectionClosedError,
-    ConnectionLostError,
-    GuardFailedError,
-    IllegalTransitionError,
-    PolicyError,
-)
+from trio_wsguard._errors import ConnectionClosedError, IllegalTransitionError, PolicyError
 from trio_wsguard._policy import GuardPolicy
-from trio_wsguard._shell.attempt import Attempt, Opener
-from trio_wsguard._shell.connection import (
-    NORMAL_CLOSURE,
-    Connection,
-    Ending,
-    Setup,
-    check_message,
-    timed_out,
-)
+from trio_wsguard._shell.attempt import Opener
+from trio_wsguard._shell.connection import Connection, Setup
 from trio_wsguard._shell.dial import safe_url
+from trio_wsguard._shell.ending import NORMAL_CLOSURE, Ending
 from trio_wsguard._shell.heartbeats import Heartbeat, MessageHeartbeat, PingHeartbeat
 from trio_wsguard._shell.journal import Journal
 from trio_wsguard._shell.nursery import open_flat_nursery
 from trio_wsguard._shell.queue import MessageQueue
+from trio_wsguard._shell.supervisor import CloseReason, Supervisor
+from trio_wsguard._shell.transport import check_message
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from trio_wsguard._core.failure import Failure
     from trio_wsguard._core.health import Health, Snapshot
     from trio_wsguard._shell.attempt import Dial, Headers, Url
     from trio_wsguard._shell.journal import EventStream
     from trio_wsguard._shell.transport import Message, TransportFactory
 
-_REMEMBERED: Final = 16  # failures told when the guard gives up
 _NOT_CONNECTED: Final = frozenset(ConnectionState) - {CONNECTED}
 _SETTLED: Final = frozenset({CONNECTED, FAILED, CLOSED})
-
-
-@attrs.frozen
-class CloseReason:
-    """Why a guard closed: the close code and the reason (RFC 6455, section 7.1)."""
-
-    code: int
-    reason: str = ""
-
-
-@attrs.define
-class Wishes:
-    """What the user asked for and the guard's task has not done yet."""
-
-    is_wanted: bool = True
-    is_hurried: bool = False
-    close: CloseReason | None = None
-    woken: trio.Event = attrs.field(factory=trio.Event)
 
 
 class GuardedWebSocket:
     """A WebSocket that stays open; made by `open_guarded_websocket`."""
 
-    def __init__(self, setup: Setup, opener: Opener) -> None:
-        self._setup = setup
-        self._opener = opener
+    def __init__(self, setup: Setup, supervisor: Supervisor) -> None:
         self._journal = setup.journal
         self._queue = setup.queue
-        self._connection: Connection | None = None
-        self._wishes = Wishes()
-        self._next: Retry | GiveUp = Retry(0.0)
-        self._attempt_number = 0
-        self._last_failure: Failure | None = None
-        self._errors: deque[ConnectFailedError | ConnectionLostError] = deque(maxlen=_REMEMBERED)
-        self._closed: CloseReason | None = None
-        self._is_over = trio.Event()
+        self._supervisor = supervisor
 
     # --- facts -----------------------------------------------------------------
 
@@ -122,13 +71,13 @@ class GuardedWebSocket:
     @property
     def subprotocol(self) -> str | None:
         """The subprotocol of the present connection; ``None`` while there is none."""
-        connection = self._connection
+        connection = self._supervisor.connection
         return connection.subprotocol if connection is not None and connection.is_ready else None
 
     @property
     def closed(self) -> CloseReason | None:
         """Why the guard is closed; ``None`` as long as it is not."""
-        return self._closed
+        return self._supervisor.closed
 
     def snapshot(self) -> Snapshot:
         """Freeze all figures."""
@@ -148,11 +97,10 @@ class GuardedWebSocket:
         return self._journal.monitor.health(trio.current_time(), *self._silence())
 
     def _silence(self) -> tuple[float | None, float]:
-        connection = self._connection
+        connection = self._supervisor.connection
         if connection is None or self.state is not CONNECTED:
             return None, 0.0
-        connection.count_bytes()
-        return connection.silence, connection.open_delay
+        return connection.vitals.silence, connection.vitals.open_delay
 
     # --- messages --------------------------------------------------------------
 
@@ -213,32 +161,28 @@ class GuardedWebSocket:
         while True:
             self._check_open()
             self._check_alive()
-            connection = self._connection
+            connection = self._supervisor.connection
             if self.state is CONNECTED and connection is not None:
-                if await connection.try_send(checked):
+                if await connection.writer.try_send(checked):
                     return
                 await self._wait_state(_NOT_CONNECTED)
             await self._wait_state(_SETTLED)
 
     def _check_open(self) -> None:
-        if self._wishes.close is not None or (self._is_over.is_set() and self.state is not CLOSED):
+        supervisor = self._supervisor
+        is_left = supervisor.is_over.is_set() and self.state is not CLOSED
+        if supervisor.wishes.close is not None or is_left:
             raise trio.ClosedResourceError(f"{self.name} is closed")
 
     def _check_alive(self) -> None:
         """Refuse what can no longer happen."""
+        closed = self._supervisor.closed
         if self.state is FAILED:
-            raise self._failed_error()
-        if self.state is CLOSED and self._closed is not None:
-            raise ConnectionClosedError(self._closed.code, self._closed.reason)
-        if self._is_over.is_set():
+            raise self._supervisor.failed_error()
+        if self.state is CLOSED and closed is not None:
+            raise ConnectionClosedError(closed.code, closed.reason)
+        if self._supervisor.is_over.is_set():
             raise trio.ClosedResourceError(f"{self.name} is closed")
-
-    def _failed_error(self) -> GuardFailedError:
-        failures = tuple(error.failure for error in self._errors if error.failure is not None)
-        failed = GuardFailedError(failures)
-        if self._errors:
-            failed.__cause__ = ExceptionGroup("what was tried", list(self._errors))
-        return failed
 
     # --- waiting and listening ---------------------------------------------------
 
@@ -264,7 +208,11 @@ class GuardedWebSocket:
             trio.ClosedResourceError: This side closed it.
         """
         self._check_open()
-        if self.state is CONNECTED and self._connection is not None and self._connection.ending:
+        if (
+            self.state is CONNECTED
+            and self._supervisor.connection is not None
+            and self._supervisor.connection.ending
+        ):
             await self._wait_state(_NOT_CONNECTED)
         state = await self._wait_state(_SETTLED)
         if state is not CONNECTED:
@@ -292,41 +240,33 @@ class GuardedWebSocket:
     # --- wishes ------------------------------------------------------------------
 
     def _wake(self) -> None:
-        self._wishes.woken.set()
+        self._supervisor.wishes.woken.set()
 
     def reconnect_now(self) -> None:
         """Cut the backoff short (the network came back); nothing in other states."""
         self._check_open()
         if self.state is RECONNECTING:
-            self._wishes.is_hurried = True
+            self._supervisor.wishes.is_hurried = True
             self._wake()
 
     def force_reconnect(self, reason: str = "forced") -> None:
         """Drop the present connection or attempt and begin anew; no failure is counted."""
         self._check_open()
-        if self.state in (CONNECTING, CONNECTED) and self._connection is not None:
-            self._connection.end(Ending(reason=reason))
-        else:
+        if not self._supervisor.end_connection(Ending(reason=reason)):
             self.reconnect_now()
 
     def reset(self) -> None:
         """Forget the failures; FAILED moves on to RECONNECTING."""
         self._check_open()
-        self._journal.monitor.reset()
-        if self.state is FAILED:
-            # Moved here, while the guard's task rests: who waits for CONNECTED
-            # right after must not meet the old FAILED.
-            self._start_over("reset()")
-            self._wake()
+        self._supervisor.reset()
 
     def disconnect(self) -> None:
         """Drop the connection and rest in DISCONNECTED until `connect`."""
         self._check_open()
-        self._wishes.is_wanted = False
+        self._supervisor.wishes.is_wanted = False
         self._wake()
-        if self.state in (CONNECTING, CONNECTED) and self._connection is not None:
-            close = (NORMAL_CLOSURE, "")
-            self._connection.end(Ending(reason="disconnect()", close=close, is_ours=True))
+        close = (NORMAL_CLOSURE, "")
+        self._supervisor.end_connection(Ending(reason="disconnect()", close=close, is_ours=True))
 
     def connect(self) -> None:
         """Leave DISCONNECTED; nothing while connected or on the way.
@@ -337,7 +277,7 @@ class GuardedWebSocket:
         self._check_open()
         if self.state is FAILED:
             raise IllegalTransitionError(FAILED, CONNECTING)
-        self._wishes.is_wanted = True
+        self._supervisor.wishes.is_wanted = True
         self._wake()
 
     async def aclose(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
@@ -350,193 +290,17 @@ class GuardedWebSocket:
             code: The close code.
             reason: At most 123 bytes of UTF-8.
         """
-        if self._wishes.close is None and not self._is_over.is_set():
+        if self._supervisor.wishes.close is None and not self._supervisor.is_over.is_set():
             _check_close(code, reason)
-            self._wishes.close = CloseReason(code, reason)
+            self._supervisor.wishes.close = CloseReason(code, reason)
             self._wake()
             self._queue.wake()
-            if self._connection is not None:
-                self._connection.end(
-                    Ending(
-                        reason="closed by this side",
-                        close=(code, reason),
-                        is_ours=True,
-                        is_final=True,
-                    )
-                )
+            close, why = (code, reason), "closed by this side"
+            self._supervisor.end_connection(
+                Ending(reason=why, close=close, is_ours=True, is_final=True)
+            )
         await trio.lowlevel.checkpoint()
-        await self._is_over.wait()
-
-    # --- the guard's task ----------------------------------------------------------
-
-    async def run(self) -> None:
-        """Live through all connections, until closed or cancelled."""
-        live = {
-            DISCONNECTED: self._rest,
-            CONNECTING: self._attempt,
-            RECONNECTING: self._back_off,
-            FAILED: self._stay_failed,
-        }
-        try:
-            while self._wishes.close is None and self.state is not CLOSED:
-                await live[self.state]()
-        finally:
-            self._leave()
-
-    def _leave(self) -> None:
-        close = self._wishes.close
-        reason = "left" if close is None else "closed by this side"
-        if self.state is CONNECTED:
-            self._journal.move(CLOSED, reason)
-        elif self.state is CONNECTING:
-            self._journal.move(RECONNECTING, "abandoned")
-        if self.state in (RECONNECTING, FAILED):
-            self._journal.move(DISCONNECTED, reason)
-        self._closed = self._closed or close or CloseReason(NORMAL_CLOSURE)
-        self._is_over.set()
-        self._journal.finish()
-        self._queue.wake()
-
-    async def _wait_wish(self, seconds: float = float("inf")) -> bool:
-        """Wait for a wish; tell whether one came in time."""
-        woken = self._wishes.woken = trio.Event()
-        with trio.move_on_after(seconds):
-            await woken.wait()
-        # Not by what ended the wait: a wish of the last moment counts too.
-        return woken.is_set()
-
-    async def _rest(self) -> None:
-        if not self._wishes.is_wanted:
-            await self._wait_wish()
-            return
-        self._attempt_number = 0
-        self._journal.move(CONNECTING, "connecting")
-
-    async def _back_off(self) -> None:
-        if not self._wishes.is_wanted:
-            self._journal.move(DISCONNECTED, "disconnect()")
-            return
-        following = self._next
-        if isinstance(following, GiveUp):
-            self._journal.move(FAILED, following.reason, failure=self._last_failure)
-            self._queue.wake()
-            return
-        hurried = self._wishes.is_hurried
-        if not hurried and following.delay > 0 and await self._wait_wish(following.delay):
-            # Woken by a wish: it is looked at again from the top, unless it was to hurry.
-            if not self._wishes.is_hurried:
-                return
-            hurried = True
-        self._wishes.is_hurried = False
-        self._journal.move(CONNECTING, "reconnect_now()" if hurried else "backoff over")
-
-    async def _stay_failed(self) -> None:
-        cooldown = self._setup.policy.failed_cooldown
-        if not self._wishes.is_wanted:
-            self._journal.move(DISCONNECTED, "disconnect()")
-        elif not await self._wait_wish(float("inf") if cooldown is None else cooldown):
-            self._start_over("failed_cooldown over")
-
-    def _start_over(self, reason: str) -> None:
-        self._journal.monitor.reset()
-        self._errors.clear()
-        self._next, self._attempt_number = Retry(0.0), 0
-        self._journal.move(RECONNECTING, reason, retry_in=0.0)
-
-    async def _attempt(self) -> None:
-        """Make one connection and live with it to its end."""
-        self._attempt_number += 1
-        self._journal.generation += 1
-        self._journal.monitor.counters.attempts += 1
-        attempt = Attempt(
-            number=self._attempt_number,
-            generation=self.generation,
-            last_failure=self._last_failure,
-        )
-        connection = self._connection = Connection(self._setup, self.generation)
-        try:
-            await self._open(attempt, connection)
-        finally:
-            connection.count_bytes()
-        self._conclude(attempt, connection)
-
-    async def _open(self, attempt: Attempt, connection: Connection) -> None:
-        seconds = self._setup.policy.open_timeout
-        with trio.move_on_after(seconds) as opening:
-            connection.run_in(opening)
-            try:
-                await self._opener.run(attempt, connection)
-            except Exception as exc:
-                if connection.is_ready:
-                    raise  # of the user's own task
-                connection.fail(exc)
-        if opening.cancelled_caught and connection.ending is None:
-            failure = timed_out("opening the connection", seconds)
-            connection.end(Ending(reason=str(failure), failure=failure))
-
-    def _conclude(self, attempt: Attempt, connection: Connection) -> None:
-        """Draw the consequence of a connection's end."""
-        ending = connection.ending or Ending(reason="ended")
-        was_ready = self.state is CONNECTED
-        if ending.is_final:
-            if was_ready:
-                self._closed = CloseReason(*(ending.close or (NORMAL_CLOSURE, "")))
-                self._journal.move(CLOSED, ending.reason)
-                self._queue.wake()
-            return
-        if was_ready:
-            self._attempt_number = 0
-            self._errors.clear()
-            self._last_failure = None
-        failure = ending.failure
-        if failure is None:
-            self._next = Retry(0.0)
-            reason = ending.reason if was_ready else f"abandoned: {ending.reason}"
-            self._journal.move(RECONNECTING, reason, retry_in=0.0)
-            return
-        failure = self._second_chance(failure)
-        self._remember(failure, ending, attempt, connection, was_ready=was_ready)
-        flaps = was_ready and self._count_loss()
-        if not was_ready:
-            self._journal.monitor.failed()
-        self._next = self._journal.monitor.decide(failure, self._setup.rng)
-        delay = self._next.delay if isinstance(self._next, Retry) else None
-        self._journal.move(RECONNECTING, ending.reason, failure=failure, retry_in=delay)
-        if flaps:
-            flapping = self._setup.policy.flapping
-            message = f"{flapping.limit} short-lived connections within {flapping.window:g} s"
-            self._journal.note(Raise(AnomalyKind.FLAPPING, message, flapping.limit))
-
-    def _count_loss(self) -> bool:
-        now = trio.current_time()
-        self._journal.monitor.settle(now)
-        return self._journal.monitor.lost(now)
-
-    def _second_chance(self, failure: Failure) -> Failure:
-        # A token may have expired: headers that are asked for anew get one fresh try.
-        last = self._last_failure
-        is_first = last is None or last.http_status != 401
-        if failure.http_status == 401 and self._opener.has_fresh_headers and is_first:
-            return attrs.evolve(failure, transient=True)
-        return failure
-
-    def _remember(
-        self,
-        failure: Failure,
-        ending: Ending,
-        attempt: Attempt,
-        connection: Connection,
-        *,
-        was_ready: bool,
-    ) -> None:
-        error: ConnectFailedError | ConnectionLostError
-        if was_ready:
-            error = ConnectionLostError(failure, connection.generation)
-        else:
-            error = ConnectFailedError(failure, attempt.number)
-        error.__cause__ = ending.cause
-        self._last_failure = failure
-        self._errors.append(error)
+        await self._supervisor.is_over.wait()
 
 
 def _check_close(code: int, reason: str) -> None:
@@ -613,9 +377,10 @@ async def open_guarded_websocket(
         rng=random.Random() if rng is None else rng,  # noqa: S311 - jitter is no secret
         on_connect=on_connect,
     )
-    guard = GuardedWebSocket(setup, opener)
+    supervisor = Supervisor(setup, opener)
+    guard = GuardedWebSocket(setup, supervisor)
     async with open_flat_nursery() as nursery:
-        nursery.start_soon(guard.run)
+        nursery.start_soon(supervisor.run)
         try:
             if wait:
                 await guard.wait_connected()

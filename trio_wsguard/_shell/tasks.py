@@ -38,13 +38,13 @@ async def heartbeat_task(connection: Connection) -> None:
     counts the beats not sent meanwhile.
     """
     while True:
-        await connection.beat_due.wait()
-        connection.beat_due = trio.Event()
-        await connection.send_beat()
+        await connection.vitals.beat_due.wait()
+        connection.vitals.beat_due = trio.Event()
+        await connection.writer.send_beat()
 
 
 async def watchdog_task(connection: Connection) -> None:
     """Sleep until the next deadline, then judge. It awaits nothing but the clock."""
+    vitals = connection.vitals
     while True:
-        late = await connection.alarm.wait_until(connection.next_deadline())
-        connection.judge(late)
+        vitals.judge(await vitals.alarm.wait_until(vitals.next_deadline()))

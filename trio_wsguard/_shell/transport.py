@@ -83,6 +83,26 @@ if TYPE_CHECKING:
     ]
 
 
+def check_message(message: object) -> Message:
+    """Accept text and bytes-like messages.
+
+    Raises:
+        TypeError: It is neither.
+        ValueError: The text cannot be sent as UTF-8 (a lone surrogate).
+    """
+    if isinstance(message, str):
+        try:
+            message.encode()
+        except UnicodeEncodeError as exc:
+            raise ValueError(f"the message is not valid Unicode: {exc.reason}") from None
+        return message
+    if isinstance(message, bytes):
+        return message
+    if isinstance(message, bytearray | memoryview):
+        return bytes(message)
+    raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
+
+
 def retry_after_seconds(value: str | None, now: float | None = None) -> float | None:
     """Read a Retry-After header, in either of its forms.
 

@@ -9,6 +9,8 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trio_wsguard._core.health import Counters
+
 # Large sends are written in pieces, so that progress shows while they last.
 _PIECE: Final = 2**16
 
@@ -21,12 +23,11 @@ class WatchedStream(trio.abc.Stream):
 
     Args:
         stream: The stream beneath.
+        counters: Where bytes are counted.
 
     Attributes:
         received_at: When bytes last arrived, in monotonic seconds.
         progress_at: When bytes were last accepted for sending, likewise.
-        bytes_received: In all.
-        bytes_sent: In all.
         ended: Set once nothing more can be received.
         error: Why, if it was not a plain EOF.
         is_cut: Whether a send was cancelled or failed midway: nothing may follow it.
@@ -35,10 +36,10 @@ class WatchedStream(trio.abc.Stream):
         on_end: Called once at the end, if set.
     """
 
-    def __init__(self, stream: trio.abc.Stream) -> None:
+    def __init__(self, stream: trio.abc.Stream, counters: Counters) -> None:
         self._stream = stream
+        self._counters = counters
         self.received_at = self.progress_at = trio.current_time()
-        self.bytes_received = self.bytes_sent = 0
         self.ended = trio.Event()
         self.error: Exception | None = None
         self.is_cut = False
@@ -55,7 +56,7 @@ class WatchedStream(trio.abc.Stream):
             raise
         if data:
             self.received_at = trio.current_time()
-            self.bytes_received += len(data)
+            self._counters.bytes_received += len(data)
             if self.on_received is not None:
                 self.on_received(bytes(data))
         else:
@@ -87,7 +88,7 @@ class WatchedStream(trio.abc.Stream):
             self.is_cut = True
             raise
         self.progress_at = trio.current_time()
-        self.bytes_sent += len(piece)
+        self._counters.bytes_sent += len(piece)
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait as the stream beneath does."""

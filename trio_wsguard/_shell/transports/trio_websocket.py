@@ -262,8 +262,9 @@ class TrioWebSocketTransport:
             return TransportError(
                 FailureKind.CLOSED, "no close frame received or sent", close_code=1006
             )
-        said = f": {printable(text)}" if text else ""
-        return TransportError(FailureKind.CLOSED, f"closed with code {code}{said}", close_code=code)
+        said = printable(text or "")
+        message = f"closed with code {code}" + (f": {said}" if said else "")
+        return TransportError(FailureKind.CLOSED, message, close_code=code, close_reason=said)
 
 
 def _rejected(status: int, phrase: bytes, head: bytes) -> TransportError:

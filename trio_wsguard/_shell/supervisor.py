@@ -1,0 +1,277 @@
+"""The one task that moves a guard's state, through all its connections.
+
+It has one method for each state. Calls of the user only leave a wish and wake
+it, so two wishes never race, and whoever reads the state sees a legal one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import trio
+
+from trio_wsguard._core.events import AnomalyKind
+from trio_wsguard._core.liveness import Raise
+from trio_wsguard._core.monitor import GiveUp, Retry
+from trio_wsguard._core.state import (
+    CLOSED,
+    CONNECTED,
+    CONNECTING,
+    DISCONNECTED,
+    FAILED,
+    RECONNECTING,
+    ConnectionState,
+)
+from trio_wsguard._errors import ConnectFailedError, ConnectionLostError, GuardFailedError
+from trio_wsguard._shell.attempt import Attempt, Opener
+from trio_wsguard._shell.connection import Connection, Setup
+from trio_wsguard._shell.ending import NORMAL_CLOSURE, Ending, timed_out
+
+if TYPE_CHECKING:
+    from trio_wsguard._core.failure import Failure
+
+_REMEMBERED: Final = 16  # failures told when the guard gives up
+
+
+@attrs.frozen
+class CloseReason:
+    """Why a guard closed: the close code and the reason (RFC 6455, section 7.1)."""
+
+    code: int
+    reason: str = ""
+
+
+@attrs.define
+class Wishes:
+    """What the user asked for and the guard's task has not done yet."""
+
+    is_wanted: bool = True
+    is_hurried: bool = False
+    close: CloseReason | None = None
+    woken: trio.Event = attrs.field(factory=trio.Event)
+
+
+class Supervisor:
+    """Lives through the connections of one guard.
+
+    Args:
+        setup: What its connections share.
+        opener: What opens them.
+
+    Attributes:
+        connection: The present or last connection.
+        wishes: What the user asked for.
+        closed: Why the guard is closed; ``None`` as long as it is not.
+        is_over: Set once nothing will happen any more.
+    """
+
+    def __init__(self, setup: Setup, opener: Opener) -> None:
+        self.connection: Connection | None = None
+        self.wishes = Wishes()
+        self.closed: CloseReason | None = None
+        self.is_over = trio.Event()
+        self._setup = setup
+        self._opener = opener
+        self._journal = setup.journal
+        self._next: Retry | GiveUp = Retry(0.0)
+        self._attempt_number = 0
+        self._errors: deque[ConnectFailedError | ConnectionLostError] = deque(maxlen=_REMEMBERED)
+
+    @property
+    def state(self) -> ConnectionState:
+        """Where the guard stands."""
+        return self._journal.state
+
+    @property
+    def _last_failure(self) -> Failure | None:
+        return self._errors[-1].failure if self._errors else None
+
+    def failed_error(self) -> GuardFailedError:
+        """Tell what was tried."""
+        failures = tuple(error.failure for error in self._errors if error.failure is not None)
+        failed = GuardFailedError(failures)
+        if self._errors:
+            failed.__cause__ = ExceptionGroup("what was tried", list(self._errors))
+        return failed
+
+    def end_connection(self, ending: Ending) -> bool:
+        """End the present connection or attempt; tell whether there was one."""
+        if self.state not in (CONNECTING, CONNECTED) or self.connection is None:
+            return False
+        self.connection.end(ending)
+        return True
+
+    def reset(self) -> None:
+        """Forget the failures, and leave FAILED."""
+        self._journal.monitor.reset()
+        if self.state is FAILED:
+            # Moved here, while the task rests: who waits for CONNECTED right
+            # after must not meet the old FAILED.
+            self._start_over("reset()")
+            self.wishes.woken.set()
+
+    async def run(self) -> None:
+        """Live through all connections, until closed or cancelled."""
+        live = {
+            DISCONNECTED: self._rest,
+            CONNECTING: self._attempt,
+            RECONNECTING: self._back_off,
+            FAILED: self._stay_failed,
+        }
+        try:
+            while self.wishes.close is None and self.state is not CLOSED:
+                await live[self.state]()
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        close = self.wishes.close
+        reason = "left" if close is None else "closed by this side"
+        if self.state is CONNECTED:
+            self._journal.move(CLOSED, reason)
+        elif self.state is CONNECTING:
+            self._journal.move(RECONNECTING, "abandoned")
+        if self.state in (RECONNECTING, FAILED):
+            self._journal.move(DISCONNECTED, reason)
+        self.closed = self.closed or close or CloseReason(NORMAL_CLOSURE)
+        self.is_over.set()
+        self._journal.finish()
+        self._setup.queue.wake()
+
+    async def _wait_wish(self, seconds: float = float("inf")) -> bool:
+        """Wait for a wish; tell whether one came in time."""
+        woken = self.wishes.woken = trio.Event()
+        with trio.move_on_after(seconds):
+            await woken.wait()
+        # Not by what ended the wait: a wish of the last moment counts too.
+        return woken.is_set()
+
+    async def _rest(self) -> None:
+        if not self.wishes.is_wanted:
+            await self._wait_wish()
+            return
+        self._attempt_number = 0
+        self._journal.move(CONNECTING, "connecting")
+
+    async def _back_off(self) -> None:
+        if not self.wishes.is_wanted:
+            self._journal.move(DISCONNECTED, "disconnect()")
+            return
+        following = self._next
+        if isinstance(following, GiveUp):
+            self._journal.move(FAILED, following.reason, failure=self._last_failure)
+            self._setup.queue.wake()
+            return
+        hurried = self.wishes.is_hurried
+        if not hurried and following.delay > 0 and await self._wait_wish(following.delay):
+            # Woken by a wish: it is looked at again from the top, unless it was to hurry.
+            if not self.wishes.is_hurried:
+                return
+            hurried = True
+        self.wishes.is_hurried = False
+        self._journal.move(CONNECTING, "reconnect_now()" if hurried else "backoff over")
+
+    async def _stay_failed(self) -> None:
+        cooldown = self._setup.policy.failed_cooldown
+        if not self.wishes.is_wanted:
+            self._journal.move(DISCONNECTED, "disconnect()")
+        elif not await self._wait_wish(float("inf") if cooldown is None else cooldown):
+            self._start_over("failed_cooldown over")
+
+    def _start_over(self, reason: str) -> None:
+        self._journal.monitor.reset()
+        self._errors.clear()
+        self._next, self._attempt_number = Retry(0.0), 0
+        self._journal.move(RECONNECTING, reason, retry_in=0.0)
+
+    async def _attempt(self) -> None:
+        """Make one connection and live with it to its end."""
+        self._attempt_number += 1
+        self._journal.generation += 1
+        self._journal.monitor.counters.attempts += 1
+        attempt = Attempt(
+            number=self._attempt_number,
+            generation=self._journal.generation,
+            last_failure=self._last_failure,
+        )
+        connection = self.connection = Connection(self._setup, self._journal.generation)
+        await self._open(attempt, connection)
+        self._conclude(attempt, connection)
+
+    async def _open(self, attempt: Attempt, connection: Connection) -> None:
+        seconds = self._setup.policy.open_timeout
+        with trio.move_on_after(seconds) as opening:
+            connection.run_in(opening)
+            try:
+                await self._opener.run(attempt, connection, opening)
+            except Exception as exc:
+                if connection.is_ready:
+                    raise  # of the user's own task
+                connection.fail(exc)
+        if opening.cancelled_caught and connection.ending is None:
+            failure = timed_out("opening the connection", seconds)
+            connection.end(Ending(reason=str(failure), failure=failure))
+
+    def _conclude(self, attempt: Attempt, connection: Connection) -> None:
+        """Draw the consequence of a connection's end."""
+        ending = connection.ending or Ending(reason="ended")
+        was_ready = self.state is CONNECTED
+        if ending.is_final:
+            if was_ready:
+                self.closed = CloseReason(*(ending.close or (NORMAL_CLOSURE, "")))
+                self._journal.move(CLOSED, ending.reason)
+                self._setup.queue.wake()
+            return
+        if was_ready:
+            self._attempt_number = 0
+            self._errors.clear()
+        failure = ending.failure
+        if failure is None:
+            self._next = Retry(0.0)
+            reason = ending.reason if was_ready else f"abandoned: {ending.reason}"
+            self._journal.move(RECONNECTING, reason, retry_in=0.0)
+            return
+        failure = self._second_chance(failure)
+        self._remember(failure, ending, attempt, connection, was_ready=was_ready)
+        flaps = was_ready and self._count_loss()
+        if not was_ready:
+            self._journal.monitor.failed()
+        self._next = self._journal.monitor.decide(failure, self._setup.rng)
+        delay = self._next.delay if isinstance(self._next, Retry) else None
+        self._journal.move(RECONNECTING, ending.reason, failure=failure, retry_in=delay)
+        if flaps:
+            flapping = self._setup.policy.flapping
+            message = f"{flapping.limit} short-lived connections within {flapping.window:g} s"
+            self._journal.note(Raise(AnomalyKind.FLAPPING, message, flapping.limit))
+
+    def _count_loss(self) -> bool:
+        now = trio.current_time()
+        self._journal.monitor.settle(now)
+        return self._journal.monitor.lost(now)
+
+    def _second_chance(self, failure: Failure) -> Failure:
+        # A token may have expired: headers that are asked for anew get one fresh try.
+        last = self._last_failure
+        is_first = last is None or last.http_status != 401
+        if failure.http_status == 401 and self._opener.has_fresh_headers and is_first:
+            return attrs.evolve(failure, transient=True)
+        return failure
+
+    def _remember(
+        self,
+        failure: Failure,
+        ending: Ending,
+        attempt: Attempt,
+        connection: Connection,
+        *,
+        was_ready: bool,
+    ) -> None:
+        error: ConnectFailedError | ConnectionLostError
+        if was_ready:
+            error = ConnectionLostError(failure, connection.generation)
+        else:
+            error = ConnectFailedError(failure, attempt.number)
+        error.__cause__ = ending.cause
+        self._errors.append(error)

@@ -1,0 +1,108 @@
+"""One writer at a time, and never a half-written frame on a connection that lives on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from trio_wsguard._core.failure import classify
+from trio_wsguard._errors import ConnectionLostError, TransportError
+from trio_wsguard._shell.ending import Ending
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from trio_wsguard._shell.connection import Connection
+    from trio_wsguard._shell.transport import Message
+
+
+class Writer:
+    """The sending side of a connection.
+
+    Args:
+        connection: The connection.
+
+    Attributes:
+        is_broken: Whether a write failed: what was received before is still
+            read, and then the connection ends.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.is_broken = False
+        self._connection = connection
+        self._lock = trio.Lock()
+
+    async def try_send(self, message: Message) -> bool:
+        """Send a message.
+
+        Returns:
+            False if the connection ended before the send was begun.
+
+        Raises:
+            ConnectionLostError: It ended under the send.
+        """
+        connection = self._connection
+        await self._acquire()
+        try:
+            if connection.ending is not None or self.is_broken:
+                await trio.lowlevel.checkpoint()
+                return False
+            try:
+                await self._write(connection.transport.send, message)
+            except TransportError as exc:
+                raise self._broken_by(exc) from exc
+        finally:
+            self._lock.release()
+        connection.setup.journal.monitor.counters.messages_sent += 1
+        return True
+
+    async def send_beat(self) -> None:
+        """Send the beat that is due."""
+        connection = self._connection
+        await self._acquire()
+        try:
+            beat, message = connection.vitals.begin_beat(
+                connection.generation, connection.setup.rng
+            )
+            try:
+                if message is None:
+                    payload = connection.vitals.beat_key.encode()
+                    await self._write(connection.transport.ping, payload)
+                else:
+                    await self._write(connection.transport.send, message)
+            except TransportError as exc:
+                self._broken_by(exc)
+                return
+        finally:
+            self._lock.release()
+        connection.vitals.beat_sent(beat)
+
+    async def _acquire(self) -> None:
+        # The uncontended lock costs no trip through the scheduler: the write has its own.
+        try:
+            self._lock.acquire_nowait()
+        except trio.WouldBlock:
+            await self._lock.acquire()
+
+    async def _write(self, write: Callable[[Any], Awaitable[None]], what: object) -> None:
+        connection = self._connection
+        connection.vitals.write_begun()
+        try:
+            await write(what)
+        except trio.Cancelled:
+            # Not begun, it leaves no trace. Half-written, nothing may follow it.
+            if connection.stream.is_cut:
+                connection.end(Ending(reason="a send was cancelled midway"))
+            raise
+        finally:
+            connection.vitals.write_ended()
+
+    def _broken_by(self, exc: TransportError) -> ConnectionLostError:
+        connection = self._connection
+        self.is_broken = True
+        connection.inbox.release()
+        failure = classify(exc, connection.setup.policy.rules)
+        if connection.ending is not None and connection.ending.failure is not None:
+            failure = connection.ending.failure
+        return ConnectionLostError(failure, connection.generation, maybe_sent=True)
