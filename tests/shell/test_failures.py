@@ -211,3 +211,4 @@ async def test_a_wrong_url_from_a_callable_is_not_retried(net: Net) -> None:
     async with net.open(wait=False, url=lambda _: "http://x/") as ws:
         await ws.wait_state(ConnectionState.FAILED)
         assert net.dialed_at == []
+        assert ws.snapshot().attempts == 1

@@ -20,6 +20,7 @@ from trio_wsguard._errors import (
     ConnectFailedError,
     ConnectionLostError,
     FatalError,
+    PolicyError,
     TransportError,
 )
 
@@ -140,6 +141,8 @@ _KINDS_BY_TYPE: Final = {
     "UnicodeDecodeError": FailureKind.PROTOCOL,
     "OSError": FailureKind.NETWORK,
 }
+# A user's word, and a setting that stays as wrong as it is.
+_FATAL: Final = (FatalError, PolicyError)
 # The documents' own rules, in their order.
 _KINDS_BY_TEXT: Final = (
     ("no close frame received or sent", FailureKind.CLOSED),
@@ -174,7 +177,7 @@ def classify(exc: BaseException, rules: FailureRules = DEFAULT_RULES) -> Failure
         A failure, for any exception.
     """
     chain = list(_chain(exc))
-    fatal = next((link for link in _members(exc) if isinstance(link, FatalError)), None)
+    fatal = next((link for link in _members(exc) if isinstance(link, _FATAL)), None)
     if fatal is not None:
         return Failure(kind=FailureKind.OTHER, message=_sentence(fatal), transient=False)
     shallow: Failure | None = None
@@ -213,7 +216,7 @@ def _chain(exc: BaseException) -> Iterator[BaseException]:
 
 
 def _by_own_type(exc: BaseException, rules: FailureRules) -> Failure | None:
-    if isinstance(exc, FatalError):
+    if isinstance(exc, _FATAL):
         return Failure(kind=FailureKind.OTHER, message=_sentence(exc), transient=False)
     if isinstance(exc, ConnectFailedError | ConnectionLostError):
         return exc.failure

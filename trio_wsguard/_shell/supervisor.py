@@ -205,6 +205,9 @@ class Supervisor:
         with trio.move_on_after(seconds) as opening:
             connection.run_in(opening)
             try:
+                # Where nothing else waits (a dial that fails at once, no delay),
+                # the program still gets its turn.
+                await trio.lowlevel.checkpoint()
                 await self._opener.run(attempt, connection, opening)
             except Exception as exc:
                 if connection.is_ready:
