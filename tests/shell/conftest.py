@@ -95,13 +95,14 @@ async def net() -> AsyncIterator[Net]:
 
 def accept(
     talk: Callable[[trio_websocket.WebSocketConnection], Awaitable[object]],
+    subprotocol: str | None = None,
 ) -> Handler:
     """A handler that shakes hands with the real trio-websocket and then talks."""
 
     async def handler(stream: trio.abc.Stream) -> None:
         async with trio.open_nursery() as nursery:
             request = await trio_websocket.wrap_server_stream(nursery, stream)
-            ws = await request.accept()
+            ws = await request.accept(subprotocol=subprotocol)
             with suppress(trio_websocket.ConnectionClosed):
                 await talk(ws)
             nursery.cancel_scope.cancel()
