@@ -71,8 +71,12 @@ class GuardedWebSocket:
     @property
     def subprotocol(self) -> str | None:
         """The subprotocol of the present connection; ``None`` while there is none."""
-        connection = self._supervisor.connection
-        return connection.subprotocol if connection is not None and connection.is_ready else None
+        connection = self._live
+        return None if connection is None else connection.subprotocol
+
+    @property
+    def _live(self) -> Connection | None:
+        return self._supervisor.connection if self.state is CONNECTED else None
 
     @property
     def closed(self) -> CloseReason | None:
@@ -97,8 +101,8 @@ class GuardedWebSocket:
         return self._journal.monitor.health(trio.current_time(), *self._silence())
 
     def _silence(self) -> tuple[float | None, float]:
-        connection = self._supervisor.connection
-        if connection is None or self.state is not CONNECTED:
+        connection = self._live
+        if connection is None:
             return None, 0.0
         return connection.vitals.silence, connection.vitals.open_delay
 
@@ -161,8 +165,8 @@ class GuardedWebSocket:
         while True:
             self._check_open()
             self._check_alive()
-            connection = self._supervisor.connection
-            if self.state is CONNECTED and connection is not None:
+            connection = self._live
+            if connection is not None:
                 if await connection.writer.try_send(checked):
                     return
                 await self._wait_state(_NOT_CONNECTED)
