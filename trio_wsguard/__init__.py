@@ -52,6 +52,7 @@ from trio_wsguard._shell.heartbeats import LwpHeartbeat as LwpHeartbeat
 from trio_wsguard._shell.heartbeats import MessageHeartbeat as MessageHeartbeat
 from trio_wsguard._shell.heartbeats import PingHeartbeat as PingHeartbeat
 from trio_wsguard._shell.heartbeats import TextHeartbeat as TextHeartbeat
+from trio_wsguard._shell.journal import Event as Event
 from trio_wsguard._shell.journal import EventStream as EventStream
 from trio_wsguard._shell.supervisor import CloseReason as CloseReason
 from trio_wsguard._shell.transport import Handshake as Handshake

@@ -134,7 +134,9 @@ class GuardFailedError(WSGuardError):
     def __str__(self) -> str:
         if not self.failures:
             return "the guard failed"
-        return f"gave up after {len(self.failures)} failures; the last: {self.failures[-1]}"
+        count = len(self.failures)
+        many = "s" if count > 1 else ""
+        return f"gave up after {count} failure{many}; the last: {self.failures[-1]}"
 
 
 class FatalError(WSGuardError):

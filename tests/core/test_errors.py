@@ -40,7 +40,7 @@ EXAMPLES: list[tuple[errors.WSGuardError, str]] = [
     (errors.FatalError("account closed"), "account closed"),
     (
         errors.TransportError(
-            FailureKind.REJECTED, "HTTP 302", None, 302, 1.5, "wss://other.example/"
+            FailureKind.REJECTED, "HTTP 302", None, "", 302, 1.5, "wss://other.example/"
         ),
         "HTTP 302",
     ),

@@ -351,7 +351,7 @@ def test_gives_up_at_the_fifth_failure() -> None:
         assert isinstance(guard.decide(CLOSED_FAILURE, None), Retry)
     guard.failed()
     assert guard.decide(CLOSED_FAILURE, None) == GiveUp(
-        "5 consecutive failures, the last: CLOSED: reset"
+        "5 failures in a row, the last: CLOSED: reset"
     )
 
 

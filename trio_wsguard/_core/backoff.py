@@ -129,12 +129,11 @@ class JitteredBackoff:
     """
 
     backoff: Backoff = attrs.field(validator=_as_backoff)
-    jitter: Jitter = attrs.field(default="full")
+    jitter: Jitter = "full"
 
-    @jitter.validator
-    def _known(self, _: object, value: object) -> None:
-        if value not in ("none", "full", "equal", "decorrelated"):
-            raise PolicyError("jitter", value, "must be none, full, equal or decorrelated")
+    def __attrs_post_init__(self) -> None:
+        if self.jitter not in ("none", "full", "equal", "decorrelated"):
+            raise PolicyError("jitter", self.jitter, "must be none, full, equal or decorrelated")
 
     @property
     def cap(self) -> float:

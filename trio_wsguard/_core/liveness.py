@@ -377,7 +377,7 @@ class Liveness:
             return []
         self.is_silent = True
         silence = now - self.last_message_at
-        return [Raise(AnomalyKind.SILENCE, f"no message for {silence:.0f} s", silence)]
+        return [Raise(AnomalyKind.SILENCE, f"no message for {silence:.3g} s", silence)]
 
     def open_delay(self, now: float) -> float:
         """Tell how long the open beat has been waiting for its answer, in seconds."""

@@ -253,7 +253,8 @@ class ConnectionMonitor:
             return GiveUp(f"not worth retrying: {failure}")
         limit = self.max_connection_failures
         if limit is not None and self.connection_failures >= limit:
-            return GiveUp(f"{self.connection_failures} consecutive failures, the last: {failure}")
+            many = "s" if self.connection_failures > 1 else ""
+            return GiveUp(f"{self.connection_failures} failure{many} in a row, the last: {failure}")
         if self._is_flapping and self._policy.flapping.fail:
             return GiveUp(f"flapping: {failure}")
         delay = self._policy.backoff.delay(

@@ -212,14 +212,10 @@ class GuardedWebSocket:
             trio.ClosedResourceError: This side closed it.
         """
         self._check_open()
-        if (
-            self.state is CONNECTED
-            and self._supervisor.connection is not None
-            and self._supervisor.connection.ending
-        ):
-            await self._wait_state(_NOT_CONNECTED)
-        state = await self._wait_state(_SETTLED)
-        if state is not CONNECTED:
+        connection = self._live
+        if connection is not None and connection.ending is not None:
+            await self._wait_state(_NOT_CONNECTED)  # it is lost, and about to be told so
+        while await self._wait_state(_SETTLED) is not CONNECTED:
             self._check_open()
             self._check_alive()
 

@@ -153,7 +153,7 @@ class Supervisor:
             await self._wait_wish()
             return
         self._attempt_number = 0
-        self._journal.move(CONNECTING, "connecting")
+        self._begin_attempt("connecting")
 
     async def _back_off(self) -> None:
         if not self.wishes.is_wanted:
@@ -171,7 +171,13 @@ class Supervisor:
                 return
             hurried = True
         self.wishes.is_hurried = False
-        self._journal.move(CONNECTING, "reconnect_now()" if hurried else "backoff over")
+        self._begin_attempt("reconnect_now()" if hurried else "backoff over")
+
+    def _begin_attempt(self, reason: str) -> None:
+        # Counted before the move, so that its event tells the generation to be.
+        self._journal.generation += 1
+        self._attempt_number += 1
+        self._journal.move(CONNECTING, reason)
 
     async def _stay_failed(self) -> None:
         cooldown = self._setup.policy.failed_cooldown
@@ -188,8 +194,6 @@ class Supervisor:
 
     async def _attempt(self) -> None:
         """Make one connection and live with it to its end."""
-        self._attempt_number += 1
-        self._journal.generation += 1
         self._journal.monitor.counters.attempts += 1
         attempt = Attempt(
             number=self._attempt_number,

@@ -1,0 +1,226 @@
+"""The commands as click sees them: options in, an exit code out."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import click
+import trio
+
+import trio_wsguard as wsguard
+from trio_wsguard.cli import lines
+from trio_wsguard.cli.demo import DEFAULT_SECONDS, MIN_SECONDS, run_demo
+from trio_wsguard.cli.watch import HEARTBEATS, POLICIES, WatchOptions, run_watch
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+_T = TypeVar("_T")
+
+_PROGRAM: Final = "trio-wsguard"
+_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
+# The backspace keeps click from filling the lines into a paragraph.
+_EXAMPLES: Final = """\b
+Examples:
+  trio-wsguard demo                        see a guard survive five faults
+  trio-wsguard watch wss://feed.example/   guard an endpoint and watch it
+"""
+_DEMO_EXAMPLES: Final = """\b
+Examples:
+  trio-wsguard demo
+  trio-wsguard demo --seconds 30           more calm between the faults
+  trio-wsguard demo | cat                  plain lines
+"""
+_WATCH_EXAMPLES: Final = """\b
+Examples:
+  trio-wsguard watch wss://feed.example/v1 -H 'Authorization: Bearer ...'
+  trio-wsguard watch ws://localhost:8080 --policy low-latency --wait
+  trio-wsguard watch wss://feed.example/v1 --json | jq .event
+"""
+_CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; every error is one line on stderr.
+
+    Args:
+        argv: The arguments; ``None`` for those of the process.
+
+    Returns:
+        The exit code.
+    """
+    # Without a handler, logging prints warnings to stderr, across the live view;
+    # they are on the screen as events already.
+    logging.getLogger("trio_wsguard").addHandler(logging.NullHandler())
+    if sys.stdout is None:  # closed by the shell, as by ">&-"
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the life of the process
+    try:
+        code = cli.main(
+            args=None if argv is None else list(argv), prog_name=_PROGRAM, standalone_mode=False
+        )
+    except click.ClickException as exc:
+        return _complain(exc.format_message(), exc.exit_code)
+    except wsguard.PolicyError as exc:
+        subject = repr(exc.value) if exc.field == "url" else f"{exc.field} {exc.value!r}"
+        return _complain(f"{subject}: {exc.problem}", 2)
+    except (click.Abort, KeyboardInterrupt):
+        return _complain("interrupted", _INTERRUPTED)
+    except OSError as exc:
+        return _complain(str(exc), 1)
+    finally:
+        _let_go_of_stdout()
+    return code if isinstance(code, int) else 0
+
+
+def _run_async(fn: Callable[[_T], Awaitable[int]], argument: _T) -> int:
+    """Run an async command; Ctrl-C before it heeds signals comes out of nurseries in a group."""
+    try:
+        return trio.run(fn, argument)
+    except BaseExceptionGroup as group:
+        if group.split(KeyboardInterrupt)[1] is not None:
+            raise
+        raise KeyboardInterrupt from None
+
+
+def _complain(text: str, code: int) -> int:
+    # Not cut: a message of our own may list choices.
+    one_line = " ".join(text.split())
+    sys.stderr.write(f"{_PROGRAM}: {lines.printable(one_line, 1000)}\n")
+    return code
+
+
+def _let_go_of_stdout() -> None:
+    """Keep the interpreter from complaining about a reader that went away."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # As the documentation of `signal` advises on SIGPIPE.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@click.group(context_settings=_CONTEXT, invoke_without_command=True, epilog=_EXAMPLES)
+@click.version_option(package_name="trio-wsguard", prog_name=_PROGRAM)
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """WebSocket connections that stay up."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(2)
+
+
+def _check_seconds(_context: click.Context, _option: click.Parameter, value: float) -> float:
+    # Not FloatRange: nan is within every range.
+    if not math.isfinite(value) or value < MIN_SECONDS:
+        raise click.BadParameter(f"{value:g} must be a number of seconds from {MIN_SECONDS:g} on.")
+    return value
+
+
+@cli.command(context_settings=_CONTEXT, epilog=_DEMO_EXAMPLES)
+@click.option(
+    "--seconds",
+    type=float,
+    default=DEFAULT_SECONDS,
+    show_default=True,
+    callback=_check_seconds,
+    metavar="N",
+    help=f"About how long the run may take in all; at least {MIN_SECONDS:g}.",
+)
+def demo(seconds: float) -> int:
+    """Put a guard through five faults, on loopback.
+
+    A server is started on this machine, and a guard keeps a connection to it
+    while it is reset, closed with 1012, without a server, without an answer,
+    and refused with 503. The exit code is 0 only if it survived all of them.
+    """
+    return _run_async(run_demo, seconds)
+
+
+def _read_headers(
+    _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    # The value may be a secret, and so is whatever stands where it should: never shown.
+    headers: dict[str, str] = {}
+    for value in values:
+        name, colon, rest = value.partition(":")
+        if not colon or not name.strip():
+            raise click.BadParameter("write it as 'Name: value'.")
+        if name.strip().lower() in map(str.lower, headers):
+            raise click.BadParameter(f"{name.strip()} was given twice.")
+        headers[name.strip()] = rest.strip()
+    return headers
+
+
+@cli.command(context_settings=_CONTEXT, epilog=_WATCH_EXAMPLES)
+@click.argument("url")
+@click.option(
+    "--header",
+    "-H",
+    "headers",
+    multiple=True,
+    callback=_read_headers,
+    metavar="'NAME: VALUE'",
+    help="A header of the handshake; may be given several times.",
+)
+@click.option(
+    "--heartbeat",
+    type=click.Choice(list(HEARTBEATS)),
+    default="ping",
+    show_default=True,
+    help="What a beat is: a WebSocket ping, or a message that the server's program answers.",
+)
+@click.option(
+    "--policy",
+    type=click.Choice(list(POLICIES)),
+    default="default",
+    show_default=True,
+    help="The settings: intervals, timeouts and backoff.",
+)
+@click.option(
+    "--max-failures",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Consecutive failures after which to give up; 0 for never.  [default: the policy's]",
+)
+@click.option("--wait", is_flag=True, help="Keep trying even if the very first attempt fails.")
+@click.option("--json", "is_json", is_flag=True, help="Print one event a line, as JSON.")
+@click.option("--messages", "is_showing_messages", is_flag=True, help="Print each message, too.")
+@click.option("--insecure", is_flag=True, help="Accept any certificate.")
+@click.option("--name", help="What to call the guard.  [default: the URL without its secrets]")
+def watch(
+    url: str,
+    headers: dict[str, str],
+    heartbeat: str,
+    policy: str,
+    max_failures: int | None,
+    wait: bool,
+    is_json: bool,
+    is_showing_messages: bool,
+    insecure: bool,
+    name: str | None,
+) -> int:
+    """Guard the endpoint at URL and show how it fares.
+
+    Ctrl-C ends it with a summary. The exit code is 1 if the endpoint cannot
+    be reached or the guard gives up, and 0 otherwise, also where the server
+    closes the connection for good.
+    """
+    if insecure:
+        sys.stderr.write(f"{_PROGRAM}: warning: certificates are not checked\n")
+    options = WatchOptions(
+        url=url,
+        headers=headers,
+        heartbeat=heartbeat,
+        policy=policy,
+        max_failures=max_failures,
+        name=name,
+        is_json=is_json,
+        is_showing_messages=is_showing_messages,
+        is_insecure=insecure,
+        is_patient=wait,
+    )
+    return _run_async(run_watch, options)
