@@ -71,7 +71,8 @@ class Net:
 
 
 def _run_in_virtual_time(fn: Any, **options: Any) -> Any:
-    return trio.run(fn, **(options | {"clock": trio.testing.MockClock(autojump_threshold=0)}))
+    options["clock"] = trio.testing.MockClock(autojump_threshold=0)
+    return trio.run(fn, **options)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -159,6 +160,30 @@ def deaf_after_handshake(
         await mute(stream)
 
     return handler
+
+
+async def stop_reading(stream: trio.abc.Stream) -> None:
+    """Shake hands, and never read again."""
+    async with trio.open_nursery() as nursery:
+        request = await trio_websocket.wrap_server_stream(nursery, stream)
+        await request.accept()
+        nursery.cancel_scope.cancel()
+    await trio.sleep_forever()
+
+
+def dial_stalled_first(net: Net) -> Callable[[wsguard.Target], Awaitable[trio.abc.Stream]]:
+    """A dial whose first stream has no buffers and a peer that stops reading."""
+    dialed: list[trio.abc.Stream] = []
+
+    async def dial(target: wsguard.Target) -> trio.abc.Stream:
+        if dialed:
+            return await net.dial(target)
+        client, server = trio.testing.lockstep_stream_pair()
+        dialed.append(client)
+        net.nursery.start_soon(stop_reading, server)
+        return client
+
+    return dial
 
 
 def answer(raw: bytes, *, hold: bool = False) -> Handler:

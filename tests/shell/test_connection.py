@@ -13,7 +13,7 @@ import trio_websocket
 import trio_wsguard as wsguard
 from trio_wsguard import AnomalyKind, ConnectionState, FailureKind
 
-from .conftest import Net, accept, deaf_after_handshake, drop, echo, idle, quick
+from .conftest import Net, accept, deaf_after_handshake, dial_stalled_first, drop, echo, idle, quick
 from .test_guard import first
 
 if TYPE_CHECKING:
@@ -359,25 +359,8 @@ async def test_a_stalled_loop_is_not_the_peers_fault(net: Net) -> None:
 
 async def test_a_cancelled_send_that_was_begun_drops_the_connection(net: Net) -> None:
     """A send cancelled while the peer takes no bytes drops the connection, without a failure."""
-    deaf: list[trio.abc.Stream] = []
-
-    async def stop_reading(stream: trio.abc.Stream) -> None:
-        deaf.append(stream)
-        async with trio.open_nursery() as nursery:
-            request = await trio_websocket.wrap_server_stream(nursery, stream)
-            await request.accept()
-            nursery.cancel_scope.cancel()
-        await trio.sleep_forever()
-
-    async def dial(target: wsguard.Target) -> trio.abc.Stream:
-        if deaf:
-            return await net.dial(target)
-        client, server = trio.testing.lockstep_stream_pair()
-        net.nursery.start_soon(stop_reading, server)
-        return client
-
     net.script(accept(echo))
-    async with net.open(dial=dial) as ws:
+    async with net.open(dial=dial_stalled_first(net)) as ws:
         started = trio.current_time()
         with trio.move_on_after(1):
             await ws.send_message("half")

@@ -13,7 +13,18 @@ import trio_websocket
 import trio_wsguard as wsguard
 from trio_wsguard import ConnectionState, FailureKind
 
-from .conftest import Net, accept, answer, close_with, drop, echo, idle, mute, quick
+from .conftest import (
+    Net,
+    accept,
+    answer,
+    close_with,
+    dial_stalled_first,
+    drop,
+    echo,
+    idle,
+    mute,
+    quick,
+)
 
 CONNECTED = ConnectionState.CONNECTED
 CONNECTING = ConnectionState.CONNECTING
@@ -258,6 +269,9 @@ async def test_a_server_that_accepts_and_closes_ends_in_failed(net: Net) -> None
         await ws.wait_state(FAILED)
         waits = [b - a for a, b in zip(net.dialed_at, net.dialed_at[1:], strict=False)]
         assert waits == pytest.approx([3, 6, 9, 12], abs=0.3)
+        with pytest.raises(wsguard.GuardFailedError) as caught:
+            await ws.get_message()
+        assert [failure.close_code for failure in caught.value.failures] == [1011] * 5
 
 
 async def test_a_final_close_is_the_end(net: Net) -> None:
@@ -316,20 +330,7 @@ async def test_sends_wait_for_the_connection(net: Net) -> None:
 
 async def test_a_send_on_a_dead_connection_says_so(net: Net) -> None:
     """A send under which the connection dies raises ConnectionLostError with maybe_sent."""
-
-    async def stop_reading(stream: trio.abc.Stream) -> None:
-        async with trio.open_nursery() as nursery:
-            request = await trio_websocket.wrap_server_stream(nursery, stream)
-            await request.accept()
-            nursery.cancel_scope.cancel()
-        await trio.sleep_forever()
-
-    async def dial(target: wsguard.Target) -> trio.abc.Stream:
-        client, server = trio.testing.lockstep_stream_pair()
-        net.nursery.start_soon(stop_reading, server)
-        return client
-
-    async with net.open(dial=dial) as ws:
+    async with net.open(dial=dial_stalled_first(net)) as ws:
         started = trio.current_time()
         with pytest.raises(wsguard.ConnectionLostError) as caught:
             await ws.send_message("x" * 100)

@@ -38,25 +38,24 @@ async def open_flat_nursery() -> AsyncIterator[trio.Nursery]:
 
 
 def _plain(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    errors = list(_leaves(group))
-    real = [exc for exc in errors if not isinstance(exc, trio.Cancelled)]
+    # Members are looked at as they are: a group among them is of the user's own
+    # making and keeps its shape.
+    real = [exc for exc in group.exceptions if not _is_cancelled(exc)]
     if not real:
-        return errors[0]
+        return _first_leaf(group)
     return real[0] if len(real) == 1 else group
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    # Groups of the user's own making keep their shape: only nests of one are opened.
-    leaves: list[BaseException] = []
-    for exc in group.exceptions:
-        if isinstance(exc, BaseExceptionGroup) and exc.message == _TRIO_MESSAGE:
-            leaves += _leaves(exc)
-        else:
-            leaves.append(exc)
-    return leaves
+def _is_cancelled(exc: BaseException) -> bool:
+    if isinstance(exc, BaseExceptionGroup):
+        return all(_is_cancelled(member) for member in exc.exceptions)
+    return isinstance(exc, trio.Cancelled)
 
 
-_TRIO_MESSAGE: Final = "Exceptions from Trio nursery"
+def _first_leaf(exc: BaseException) -> BaseException:
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    return exc
 
 
 async def finish_without_waiting(fn: Callable[..., Awaitable[Any]], *args: Any) -> None:

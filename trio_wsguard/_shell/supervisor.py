@@ -233,6 +233,8 @@ class Supervisor:
             return
         if was_ready:
             self._attempt_number = 0
+            self._journal.monitor.settle(trio.current_time())
+        if self._journal.monitor.connection_failures == 0:
             self._errors.clear()
         failure = ending.failure
         if failure is None:
@@ -242,21 +244,17 @@ class Supervisor:
             return
         failure = self._second_chance(failure)
         self._remember(failure, ending, attempt, connection, was_ready=was_ready)
-        flaps = was_ready and self._count_loss()
+        monitor = self._journal.monitor
+        flaps = was_ready and monitor.lost(trio.current_time())
         if not was_ready:
-            self._journal.monitor.failed()
-        self._next = self._journal.monitor.decide(failure, self._setup.rng)
+            monitor.failed()
+        self._next = monitor.decide(failure, self._setup.rng)
         delay = self._next.delay if isinstance(self._next, Retry) else None
         self._journal.move(RECONNECTING, ending.reason, failure=failure, retry_in=delay)
         if flaps:
             flapping = self._setup.policy.flapping
             message = f"{flapping.limit} short-lived connections within {flapping.window:g} s"
             self._journal.note(Raise(AnomalyKind.FLAPPING, message, flapping.limit))
-
-    def _count_loss(self) -> bool:
-        now = trio.current_time()
-        self._journal.monitor.settle(now)
-        return self._journal.monitor.lost(now)
 
     def _second_chance(self, failure: Failure) -> Failure:
         # A token may have expired: headers that are asked for anew get one fresh try.
