@@ -301,13 +301,13 @@ class Liveness:
         self._excused_at = now
         self._renew_at = math.inf if max_age is None else now + max_age
 
-    def message(self, now: float) -> list[Verdict]:
+    def message(self, now: float) -> tuple[Verdict, ...]:
         """Note that a message arrived."""
         self.last_message_at = now
         if not self.is_silent:
-            return []
+            return ()
         self.is_silent = False
-        return [Recover(AnomalyKind.SILENCE)]
+        return (Recover(AnomalyKind.SILENCE),)
 
     def pause(self) -> None:
         """We stopped reading: from now on a missing answer is our own doing."""

@@ -211,10 +211,6 @@ class Connection:
 
     # --- receiving -----------------------------------------------------------
 
-    def deliver(self, batch: list[Message]) -> None:
-        """Hand on what is not an answer to a beat."""
-        self.inbox.put(self.vitals.received(batch))
-
     async def wait_for_consumer(self) -> None:
         """Wait until the application has taken half of the queue.
 

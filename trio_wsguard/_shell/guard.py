@@ -118,23 +118,24 @@ class GuardedWebSocket:
             ConnectionClosedError: The peer closed for good, likewise.
             trio.ClosedResourceError: This side closed the guard.
         """
-        await self._wait_message()
-        return self._queue.pop()
+        queue = self._queue
+        if queue:
+            await trio.lowlevel.checkpoint()
+        while not queue:
+            if queue.is_finished:
+                self._check_more()
+            await queue.wait_readable()
+        return queue.pop()
 
     async def get_messages(self) -> list[Message]:
         """Receive all messages at hand, at least one; otherwise as `get_message`."""
-        await self._wait_message()
-        return self._queue.pop_all()
+        first = await self.get_message()
+        return [first, *self._queue.pop_all()]
 
-    async def _wait_message(self) -> None:
+    def _check_more(self) -> None:
+        """Refuse to wait for messages that can no longer come."""
         self._check_open()
-        queue = self._queue
-        if len(queue):
-            await trio.lowlevel.checkpoint()
-        while not len(queue):
-            self._check_alive()
-            await queue.wait_readable()
-            self._check_open()
+        self._check_alive()
 
     def __aiter__(self) -> GuardedWebSocket:
         return self
@@ -294,7 +295,8 @@ class GuardedWebSocket:
             _check_close(code, reason)
             self._supervisor.wishes.close = CloseReason(code, reason)
             self._wake()
-            self._queue.wake()
+            self._queue.pop_all()  # no call gets a message any more
+            self._queue.finish()
             close, why = (code, reason), "closed by this side"
             self._supervisor.end_connection(
                 Ending(reason=why, close=close, is_ours=True, is_final=True)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import trio
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from trio_wsguard._shell.transport import Message
 
 
@@ -25,49 +27,54 @@ class MessageQueue:
 
     Args:
         limit: Messages at which reading stops.
+
+    Attributes:
+        is_finished: Whether who finds it empty must look whether more can come.
     """
 
+    __slots__ = ("_items", "_limit", "_readable", "_writable", "is_finished")
+
     def __init__(self, limit: int) -> None:
+        self.is_finished = False
         self._limit = limit
         self._items: deque[Message] = deque()
-        self._readable = trio.Event()
-        self._writable = trio.Event()
+        # Events exist only while someone waits: most messages find no one.
+        self._readable: trio.Event | None = None
+        self._writable: trio.Event | None = None
 
     def __len__(self) -> int:
         return len(self._items)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether reading is to stop."""
-        return len(self._items) >= self._limit
-
-    def put(self, batch: list[Message]) -> None:
-        """Add messages and wake who waits for them."""
-        self._items.extend(batch)
-        self._readable.set()
+    def put(self, batch: list[Message]) -> bool:
+        """Add messages and wake who waits for them; tell whether to stop reading."""
+        items = self._items
+        items.extend(batch)
+        if self._readable is not None:
+            self.wake()
+        return len(items) >= self._limit
 
     def pop(self) -> Message:
         """Take the oldest message; there must be one."""
         message = self._items.popleft()
-        if len(self._items) <= self._limit // 2:
-            self._writable.set()
+        if self._writable is not None and len(self._items) <= self._limit // 2:
+            self.release()
         return message
 
     def pop_all(self) -> list[Message]:
         """Take all messages."""
         batch = list(self._items)
         self._items.clear()
-        self._writable.set()
+        self.release()
         return batch
 
-    async def wait_readable(self) -> None:
-        """Wait until something was put, or `wake` was called."""
-        if not self._items:
-            self._readable = trio.Event() if self._readable.is_set() else self._readable
-        await self._readable.wait()
+    def wait_readable(self) -> Awaitable[None]:
+        """Wait until something is put, or `wake` is called."""
+        if self._readable is None:
+            self._readable = trio.Event()
+        return self._readable.wait()  # not awaited here: each frame counts
 
     async def wait_half_empty(self) -> None:
-        """Wait until half of the queue was taken, or `release` was called.
+        """Wait until half of the queue was taken, or `release` is called.
 
         Half, and not one message: otherwise a slow reader makes the two sides
         take turns message by message.
@@ -77,8 +84,17 @@ class MessageQueue:
 
     def wake(self) -> None:
         """Let all who wait for messages look again."""
-        self._readable.set()
+        if self._readable is not None:
+            self._readable.set()
+            self._readable = None
 
     def release(self) -> None:
         """Let the one who waits for space go on."""
-        self._writable.set()
+        if self._writable is not None:
+            self._writable.set()
+            self._writable = None
+
+    def finish(self) -> None:
+        """Let all who find it empty, now and later, look whether more can come."""
+        self.is_finished = True
+        self.wake()

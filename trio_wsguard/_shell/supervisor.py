@@ -129,6 +129,8 @@ class Supervisor:
     def _leave(self) -> None:
         close = self.wishes.close
         reason = "left" if close is None else "closed by this side"
+        if self.state is not CLOSED or close is not None:
+            self._setup.queue.pop_all()  # left by us: no call gets a message any more
         if self.state is CONNECTED:
             self._journal.move(CLOSED, reason)
         elif self.state is CONNECTING:
@@ -138,7 +140,7 @@ class Supervisor:
         self.closed = self.closed or close or CloseReason(NORMAL_CLOSURE)
         self.is_over.set()
         self._journal.finish()
-        self._setup.queue.wake()
+        self._setup.queue.finish()
 
     async def _wait_wish(self, seconds: float = float("inf")) -> bool:
         """Wait for a wish; tell whether one came in time."""
@@ -162,7 +164,7 @@ class Supervisor:
         following = self._next
         if isinstance(following, GiveUp):
             self._journal.move(FAILED, following.reason, failure=self._last_failure)
-            self._setup.queue.wake()
+            self._setup.queue.finish()
             return
         hurried = self.wishes.is_hurried
         if not hurried and following.delay > 0 and await self._wait_wish(following.delay):
@@ -177,6 +179,7 @@ class Supervisor:
         # Counted before the move, so that its event tells the generation to be.
         self._journal.generation += 1
         self._attempt_number += 1
+        self._setup.queue.is_finished = False
         self._journal.move(CONNECTING, reason)
 
     async def _stay_failed(self) -> None:
@@ -229,7 +232,7 @@ class Supervisor:
             if was_ready:
                 self.closed = CloseReason(*(ending.close or (NORMAL_CLOSURE, "")))
                 self._journal.move(CLOSED, ending.reason)
-                self._setup.queue.wake()
+                self._setup.queue.finish()
             return
         if was_ready:
             self._attempt_number = 0

@@ -19,15 +19,14 @@ async def receive_task(connection: Connection) -> None:
     there. While the application is slow it does not read, so that the peer
     feels it (backpressure).
     """
-    receive = connection.transport.receive
+    receive, received = connection.transport.receive, connection.vitals.received
     while True:
         try:
             batch = await receive()
         except TransportError as exc:
             connection.end_by_peer(exc)
             return
-        connection.deliver(batch)
-        if connection.inbox.is_full:
+        if connection.inbox.put(received(batch)):
             await connection.wait_for_consumer()
 
 

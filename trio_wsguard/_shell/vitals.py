@@ -58,7 +58,10 @@ class Vitals:
     ) -> None:
         self._policy = policy
         self._heartbeat = heartbeat
+        self._reads_answers = not isinstance(heartbeat, PingHeartbeat)
         self._journal = journal
+        self._monitor = journal.monitor
+        self._counters = journal.monitor.counters
         self._stream = stream
         self._end = end
         self._beat_key: str | None = None
@@ -88,16 +91,18 @@ class Vitals:
     # --- facts -----------------------------------------------------------------
 
     def received(self, batch: list[Message]) -> list[Message]:
-        """Note messages; tell those that are not answers to beats."""
-        now = trio.current_time()
-        if not isinstance(self._heartbeat, PingHeartbeat):
-            batch = [message for message in batch if not self._take_answer(message, now)]
+        """Note messages; tell those that are not answers to beats.
+
+        This is the hot path: the stream has read the clock already.
+        """
+        at = self._stream.received_at
+        if self._reads_answers:
+            batch = [message for message in batch if not self._take_answer(message, at)]
             if not batch:
                 return batch
-        monitor = self._journal.monitor
-        monitor.counters.messages_received += len(batch)
-        monitor.last_message_received_time = time.time()
-        for verdict in self._liveness.message(now):
+        self._counters.messages_received += len(batch)
+        self._monitor.last_message_received_time = time.time()
+        for verdict in self._liveness.message(at):
             self._obey(verdict)
         return batch
 
@@ -121,11 +126,10 @@ class Vitals:
         if beat is None:
             return
         if code is None:
-            monitor = self._journal.monitor
-            monitor.counters.beats_answered += 1
-            monitor.last_heartbeat_response = time.time()
+            self._counters.beats_answered += 1
+            self._monitor.last_heartbeat_response = time.time()
             sent_at = beat.begun_at if beat.sent_at is None else beat.sent_at
-            monitor.response_times.add(now - sent_at)
+            self._monitor.response_times.add(now - sent_at)
         for verdict in self._liveness.beats.answer(beat.number, now, code):
             self._obey(verdict)
         self._rearm()
@@ -154,9 +158,8 @@ class Vitals:
     def beat_sent(self, beat: Beat) -> None:
         """Note that a beat is on its way."""
         beat.sent_at = trio.current_time()
-        monitor = self._journal.monitor
-        monitor.counters.beats_sent += 1
-        monitor.last_heartbeat_time = time.time()
+        self._counters.beats_sent += 1
+        self._monitor.last_heartbeat_time = time.time()
         self._rearm()
 
     def write_begun(self) -> None:
@@ -187,7 +190,7 @@ class Vitals:
         """Tell when to judge next, in monotonic seconds."""
         deadline = self._liveness.next_deadline()
         if self._journal.is_open(AnomalyKind.FLAPPING):
-            deadline = min(deadline, self._journal.monitor.sound_at)
+            deadline = min(deadline, self._monitor.sound_at)
         return deadline
 
     def _rearm(self) -> None:
@@ -208,7 +211,7 @@ class Vitals:
         )
         for verdict in verdicts:
             self._obey(verdict)
-        if now >= self._journal.monitor.sound_at:
+        if now >= self._monitor.sound_at:
             self._journal.note(Recover(AnomalyKind.FLAPPING))
 
     def _obey(self, verdict: Verdict) -> None:
@@ -222,5 +225,5 @@ class Vitals:
             self._end(Ending(reason="max_age reached", close=close, is_ours=True))
         else:
             if isinstance(verdict, Raise) and verdict.kind is AnomalyKind.HEARTBEAT_LOST:
-                self._journal.monitor.counters.beats_missed += 1
+                self._counters.beats_missed += 1
             self._journal.note(verdict)

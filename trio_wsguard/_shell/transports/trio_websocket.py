@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # Measured by `python -m benchmarks receive`: its defaults (4 KiB, 1) cost a
 # factor of 3 at 64 KiB messages; beyond these nothing more is gained.
 RECEIVE_BUFFER_SIZE: Final = 2**18
-MESSAGE_QUEUE_SIZE: Final = 256
+MESSAGE_QUEUE_SIZE: Final = 64
 
 _MAX_HEAD: Final = 2**16
 _MAX_UNANSWERED_PINGS: Final = 1000

@@ -1,0 +1,1 @@
+"""The guard on loopback sockets: the real kernel, the real clock."""

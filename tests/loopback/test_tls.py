@@ -1,0 +1,204 @@
+"""TLS on loopback sockets, with certificates of a CA made for the test."""
+
+from __future__ import annotations
+
+import datetime
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+import trustme
+
+import trio_wsguard as wsguard
+from trio_wsguard import ConnectionState, FailureKind
+
+from .servers import (
+    Server,
+    accept,
+    answer,
+    close_at_once,
+    echo,
+    failure_of,
+    open_guard,
+    quick,
+    redirect,
+    reset_at_once,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+CA = trustme.CA()
+
+
+def server_context(*names: str, ca: trustme.CA = CA, **options: object) -> ssl.SSLContext:
+    """A server's context with a certificate for some names."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    ca.issue_cert(*names, **options).configure_cert(context)  # type: ignore[arg-type]
+    return context
+
+
+@pytest.fixture
+def client_context() -> ssl.SSLContext:
+    """A client's context that trusts the test's CA alone."""
+    context = ssl.create_default_context()
+    CA.configure_trust(context)
+    return context
+
+
+@pytest.fixture
+async def tls_server() -> AsyncIterator[Server]:
+    """A server with a good certificate for 127.0.0.1."""
+    async with trio.open_nursery() as nursery:
+        server = Server(nursery, ssl_context=server_context("127.0.0.1", "localhost"))
+        await server.start()
+        yield server
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_good_certificate_connects(
+    tls_server: Server, client_context: ssl.SSLContext
+) -> None:
+    """A certificate of a trusted CA for the right name connects, and messages flow."""
+    tls_server.script(accept(echo))
+    async with open_guard(tls_server.url, ssl_context=client_context) as ws:
+        await ws.send_message("x" * 100_000)
+        assert await ws.get_message() == "x" * 100_000
+
+
+async def test_comes_back_after_a_reset_under_tls(
+    tls_server: Server, client_context: ssl.SSLContext
+) -> None:
+    """An RST or a FIN without TLS's own goodbye is CLOSED, and the next connection works."""
+    tls_server.script(
+        accept(lambda ws: ws.get_message()), reset_at_once, close_at_once, accept(echo)
+    )
+    async with open_guard(tls_server.url, ssl_context=client_context) as ws, ws.events() as events:
+        await ws.send_message("drop me")
+        kinds = [
+            event.failure.kind
+            async for event in _changes_until_generation(events, 4)
+            if event.failure is not None
+        ]
+        assert kinds == [FailureKind.CLOSED] * 3
+        await ws.send_message("back")
+        assert await ws.get_message() == "back"
+
+
+async def _changes_until_generation(
+    events: wsguard.EventStream, generation: int
+) -> AsyncIterator[wsguard.StateChange]:
+    async for event in events:
+        if isinstance(event, wsguard.StateChange):
+            yield event
+            if (event.generation, event.state) == (generation, ConnectionState.CONNECTED):
+                return
+
+
+async def test_an_untrusted_authority_is_fatal(tls_server: Server) -> None:
+    """A certificate of an unknown CA is TLS and ends in FAILED after one attempt."""
+    tls_server.script(accept(echo))
+    failure = await failure_of(tls_server.url)
+    assert failure.kind is FailureKind.TLS
+    assert not failure.transient
+    assert len(tls_server.accepted_at) == 1
+
+
+async def test_failing_certificates_raise_with_their_cause(tls_server: Server) -> None:
+    """With wait=True a refused certificate leaves the block's entry as GuardFailedError."""
+    tls_server.script(accept(echo))
+    with pytest.raises(wsguard.GuardFailedError) as caught:
+        async with open_guard(tls_server.url):
+            pass  # pragma: no cover
+    group = caught.value.__cause__
+    assert isinstance(group, ExceptionGroup)
+    cause = group.exceptions[0].__cause__
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__
+    assert cause is not None
+
+
+async def test_a_wrong_host_name_is_fatal(
+    server: Server, client_context: ssl.SSLContext
+) -> None:
+    """A certificate for another name is TLS and fatal."""
+    server.ssl_context = server_context("other.example")
+    server.script(accept(echo))
+    failure = await failure_of(server.url, ssl_context=client_context)
+    assert (failure.kind, failure.transient) == (FailureKind.TLS, False)
+
+
+async def test_an_expired_certificate_is_fatal(
+    server: Server, client_context: ssl.SSLContext
+) -> None:
+    """A certificate whose time is over is TLS and fatal."""
+    then = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    server.ssl_context = server_context("127.0.0.1", not_after=then)
+    server.script(accept(echo))
+    failure = await failure_of(server.url, ssl_context=client_context)
+    assert (failure.kind, failure.transient) == (FailureKind.TLS, False)
+
+
+async def test_a_plain_server_under_a_wss_url_is_retried(
+    server: Server, client_context: ssl.SSLContext
+) -> None:
+    """A server that speaks no TLS is TLS, found at once, and retried: it may be on the mend."""
+
+    async def plain(peer: trio.abc.Stream) -> None:
+        await peer.receive_some()
+        await peer.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await peer.receive_some()
+
+    server.script(plain)
+    url = server.url.replace("ws:", "wss:")
+    failure = await failure_of(url, ssl_context=client_context)
+    assert (failure.kind, failure.transient) == (FailureKind.TLS, True)
+
+
+@pytest.mark.parametrize("handler", [close_at_once, reset_at_once])
+async def test_an_end_within_the_tls_handshake_is_retried(
+    server: Server, client_context: ssl.SSLContext, handler: object
+) -> None:
+    """A FIN or an RST in the TLS handshake is told at once, and retried."""
+    server.script(handler)  # type: ignore[arg-type]
+    url = server.url.replace("ws:", "wss:")
+    failure = await failure_of(url, ssl_context=client_context)
+    assert failure.kind in (FailureKind.TLS, FailureKind.CLOSED)
+    assert failure.transient
+
+
+async def test_a_silent_tls_handshake_is_bounded(
+    server: Server, client_context: ssl.SSLContext
+) -> None:
+    """A TLS handshake without an answer ends by open_timeout, as TIMEOUT."""
+
+    async def silent(peer: trio.abc.Stream) -> None:
+        while await peer.receive_some():
+            pass
+
+    server.script(silent)
+    url = server.url.replace("ws:", "wss:")
+    policy = quick(open_timeout=0.2)
+    failure = await failure_of(url, ssl_context=client_context, policy=policy)
+    assert failure.kind is FailureKind.TIMEOUT
+
+
+async def test_a_garbage_answer_under_tls_is_found_at_once(
+    tls_server: Server, client_context: ssl.SSLContext
+) -> None:
+    """What is no HTTP is PROTOCOL at once, under TLS too."""
+    tls_server.script(answer(b"220 smtp ready\r\n", hold=True))
+    failure = await failure_of(tls_server.url, ssl_context=client_context)
+    assert failure.kind is FailureKind.PROTOCOL
+
+
+async def test_a_redirect_from_tls_to_plain_is_refused(
+    tls_server: Server, server: Server, client_context: ssl.SSLContext
+) -> None:
+    """No redirect leads from wss to ws: it is PROTOCOL, and the plain server sees nothing."""
+    server.script(accept(echo))
+    tls_server.script(redirect(server.url))
+    failure = await failure_of(tls_server.url, ssl_context=client_context)
+    assert failure.kind is FailureKind.PROTOCOL
+    assert server.accepted_at == []
