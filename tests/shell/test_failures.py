@@ -83,6 +83,20 @@ async def test_close_codes(net: Net, code: int, kind: FailureKind) -> None:
     assert "\x1b" not in failure.message
 
 
+async def test_a_request_that_cannot_be_written_fails_at_once(net: Net) -> None:
+    """A peer that resets before the request is written is CLOSED without waiting."""
+
+    async def dial(target: wsguard.Target) -> trio.abc.Stream:
+        client, server = trio.testing.memory_stream_pair()
+        net.dialed_at.append(trio.current_time())
+        await trio.aclose_forcefully(server)
+        return client
+
+    failure, seconds = await failure_of(net, ConnectionResetError(), dial=dial)
+    assert failure.kind is FailureKind.CLOSED
+    assert seconds == 0
+
+
 async def test_a_fatal_close_code_is_not_retried(net: Net) -> None:
     """A close code that the policy calls fatal ends in FAILED after one connection."""
     net.script(accept(close_with(4401)))

@@ -28,7 +28,7 @@ class WatchedStream(trio.abc.Stream):
     Attributes:
         received_at: When bytes last arrived, in monotonic seconds.
         progress_at: When bytes were last accepted for sending, likewise.
-        ended: Set once nothing more can be received.
+        ended: Set once nothing more can be received, or sent.
         error: Why, if it was not a plain EOF.
         is_cut: Whether a send was cancelled or failed midway: nothing may follow it.
         on_received: Called with each chunk received, if set.
@@ -81,8 +81,8 @@ class WatchedStream(trio.abc.Stream):
         try:
             await self._stream.send_all(piece)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
-            self.error = self.error or exc
             self.is_cut = True
+            self._end(exc)
             raise
         except trio.Cancelled:
             self.is_cut = True
