@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,11 @@ def test_core_is_synchronous(name: str) -> None:
 def test_trio_stays_in_the_shell(name: str) -> None:
     """Only the shell and what stands on it import trio."""
     assert not [module for module in imports(name) if module.split(".")[0] == "trio"]
+
+
+def test_importing_the_library_imports_no_extra() -> None:
+    """`import trio_wsguard` needs none of the extras, nor the transport before it is used."""
+    extras = {"click", "rich", "websockets", "hypothesis", "pytest", "httpx", "trio_websocket"}
+    code = f"import sys, trio_wsguard; print(sorted({extras!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own code
+    assert done.stdout.strip() == "[]"
