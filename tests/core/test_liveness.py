@@ -28,7 +28,7 @@ from trio_wsguard._core.liveness import (
 from trio_wsguard._policy import HeartbeatPolicy, WatchdogPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 HEARTBEAT_LOST = AnomalyKind.HEARTBEAT_LOST
 HEARTBEAT_REJECTED = AnomalyKind.HEARTBEAT_REJECTED
@@ -80,7 +80,7 @@ class Simulation:
         self.traffic_at = self.now
         self.act(self.liveness.message(self.now))
 
-    def act(self, verdicts: list[Verdict]) -> None:
+    def act(self, verdicts: Iterable[Verdict]) -> None:
         for verdict in verdicts:
             self.log.append((self.now, verdict))
             if isinstance(verdict, SendBeat):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import socket
-import ssl
 import struct
 from collections import deque
 from contextlib import suppress
@@ -19,7 +18,8 @@ import trio_wsguard as wsguard
 from trio_wsguard import ConnectionState
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    import ssl
+    from collections.abc import Awaitable, Callable
 
     Handler = Callable[["Peer"], Awaitable[object]]
     Talk = Callable[[trio_websocket.WebSocketConnection], Awaitable[object]]
@@ -43,7 +43,7 @@ class Peer(trio.abc.Stream):
     def __init__(self, stream: trio.abc.Stream, heads: list[str]) -> None:
         self._stream = stream
         self._heads = heads
-        self._unread = b""
+        self._unread = bytearray()
         self._lock = trio.Lock()
 
     @property
@@ -72,8 +72,8 @@ class Peer(trio.abc.Stream):
         """Receive."""
         if self._unread:
             await trio.lowlevel.checkpoint()
-            data, self._unread = self._unread, b""
-            return data
+            data, self._unread = self._unread, bytearray()
+            return bytes(data)
         return bytes(await self._stream.receive_some(max_bytes))
 
     async def aclose(self) -> None:
@@ -93,7 +93,7 @@ class Peer(trio.abc.Stream):
 
     def unread_request(self) -> None:
         """Put the last head back, for a library that wants to read it."""
-        self._unread = self._heads[-1].encode("latin-1") + self._unread
+        self._unread[:0] = self._heads[-1].encode("latin-1")
 
     async def shake(self) -> None:
         """Do the handshake without any library: no frame is answered that the test does not."""
@@ -112,11 +112,12 @@ class Peer(trio.abc.Stream):
 
     async def _exactly(self, count: int) -> bytes:
         while len(self._unread) < count:
-            chunk = bytes(await self._stream.receive_some(2**16))
+            chunk = await self._stream.receive_some(2**16)
             if not chunk:
                 raise trio.EndOfChannel
             self._unread += chunk
-        data, self._unread = self._unread[:count], self._unread[count:]
+        data = bytes(self._unread[:count])
+        del self._unread[:count]
         return data
 
     async def read_frame(self) -> tuple[int, bytes]:
@@ -241,7 +242,9 @@ class Server:
                     except trio.ClosedResourceError:
                         return
                     self.accepted_at.append(trio.current_time())
-                    handler = self.handlers.popleft() if len(self.handlers) > 1 else self.handlers[0]
+                    handler = (
+                        self.handlers.popleft() if len(self.handlers) > 1 else self.handlers[0]
+                    )
                     nursery.start_soon(self._serve, handler, stream)
 
     async def _serve(self, handler: Handler, stream: trio.SocketStream) -> None:
@@ -269,7 +272,7 @@ def accept(talk: Talk, subprotocol: str | None = None) -> Handler:
         async with trio.open_nursery() as nursery:
             request = await trio_websocket.wrap_server_stream(
                 nursery,
-                peer,  # type: ignore[arg-type]  # any Stream will do
+                peer,
             )
             ws = await request.accept(subprotocol=subprotocol)
             with suppress(trio_websocket.ConnectionClosed):
@@ -368,13 +371,14 @@ QUICK: Final = wsguard.BackoffPolicy(
     other=wsguard.LinearBackoff(step=0.01, cap=0.02),
 )
 BEATING: Final = wsguard.HeartbeatPolicy(
-    interval=0.1, send_timeout=0.2, response_timeout=0.3, slow_response=0.2, max_missed=2
+    interval=0.1, send_timeout=0.3, response_timeout=0.5, slow_response=0.3, max_missed=2
 )
 
 
 def quick(**settings: Any) -> wsguard.GuardPolicy:
     """A policy that comes back after some milliseconds, and is patient in all else."""
     settings.setdefault("backoff", QUICK)
+    settings.setdefault("close_timeout", 0.5)
     return wsguard.GuardPolicy(**settings)
 
 
@@ -385,9 +389,7 @@ def open_guard(url: Any, **options: Any) -> Any:
     return wsguard.open_guarded_websocket(url, **options)
 
 
-async def next_change(
-    events: wsguard.EventStream, *states: ConnectionState
-) -> wsguard.StateChange:
+async def next_change(events: wsguard.EventStream, *states: ConnectionState) -> wsguard.StateChange:
     """Wait for the next change to one of some states."""
     async for event in events:
         if isinstance(event, wsguard.StateChange) and event.state in states:
@@ -422,12 +424,5 @@ async def failure_of(url: Any, **options: Any) -> wsguard.Failure:
 
 async def eventually(is_so: Callable[[], bool]) -> None:
     """Wait for what no event tells of."""
-    while not is_so():
-        await trio.sleep(0.005)  # noqa: ASYNC110 - it is of the kernel or of another process
-
-
-async def all_of(fns: Iterable[Callable[[], Awaitable[object]]]) -> None:
-    """Run async functions side by side."""
-    async with trio.open_nursery() as nursery:
-        for fn in fns:
-            nursery.start_soon(fn)
+    while not is_so():  # noqa: ASYNC110 - it is of the kernel or of another process
+        await trio.sleep(0.005)

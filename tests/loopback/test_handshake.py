@@ -82,7 +82,9 @@ async def test_endless_headers_are_cut(server: Server) -> None:
     assert caught.value.failures[0].kind is FailureKind.PROTOCOL
 
 
-@pytest.mark.parametrize("answered", ["bad key", "no key", "no upgrade", "subprotocol", "extension"])
+@pytest.mark.parametrize(
+    "answered", ["bad key", "no key", "no upgrade", "subprotocol", "extension"]
+)
 async def test_a_wrong_101_is_a_protocol_failure(server: Server, answered: str) -> None:
     """A 101 that does not answer what was asked is PROTOCOL at once."""
 

@@ -119,9 +119,7 @@ async def test_failing_certificates_raise_with_their_cause(tls_server: Server) -
     assert cause is not None
 
 
-async def test_a_wrong_host_name_is_fatal(
-    server: Server, client_context: ssl.SSLContext
-) -> None:
+async def test_a_wrong_host_name_is_fatal(server: Server, client_context: ssl.SSLContext) -> None:
     """A certificate for another name is TLS and fatal."""
     server.ssl_context = server_context("other.example")
     server.script(accept(echo))
