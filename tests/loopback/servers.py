@@ -8,9 +8,11 @@ import socket
 import struct
 from collections import deque
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
+import pytest
 import trio
 import trio_websocket
 
@@ -426,3 +428,12 @@ async def eventually(is_so: Callable[[], bool]) -> None:
     """Wait for what no event tells of."""
     while not is_so():  # noqa: ASYNC110 - it is of the kernel or of another process
         await trio.sleep(0.005)
+
+
+_OPEN_FILES = Path("/proc/self/fd")
+needs_proc = pytest.mark.skipif(not _OPEN_FILES.is_dir(), reason="needs /proc/self/fd")
+
+
+def open_files() -> int:
+    """Count the files and sockets that this process has open, the counting one included."""
+    return len([*_OPEN_FILES.iterdir()])

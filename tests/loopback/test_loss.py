@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import itertools
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,8 +27,10 @@ from .servers import (
     failures_of,
     frame,
     greet,
+    needs_proc,
     next_change,
     next_event,
+    open_files,
     open_guard,
     quick,
     reset_at_once,
@@ -244,11 +245,7 @@ async def test_force_reconnect_makes_a_new_connection(server: Server) -> None:
         assert ws.snapshot().connection_failures == 0
 
 
-def _open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - counts what is open, this included
-
-
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")  # noqa: PTH112
+@needs_proc
 async def test_fifty_abnormal_ends_leave_no_open_socket(server: Server) -> None:
     """However connections end, fifty of them leave no socket open on this side."""
 
@@ -279,7 +276,7 @@ async def test_fifty_abnormal_ends_leave_no_open_socket(server: Server) -> None:
     server.script(*itertools.islice(ends, 50), accept(echo))
     await failure_of("ws://127.0.0.1:1/")  # whatever the first use opens is open now
     gc.collect()
-    before = _open_files()
+    before = open_files()
     nothing = wsguard.LinearBackoff(step=0, cap=0)
     policy = quick(
         backoff=wsguard.BackoffPolicy(closed=nothing, network=nothing, other=nothing),
@@ -289,10 +286,10 @@ async def test_fifty_abnormal_ends_leave_no_open_socket(server: Server) -> None:
     async with open_guard(server.url, policy=policy, wait=False) as ws:
         await eventually(lambda: ws.generation == 51)
         await ws.wait_connected()
-        await eventually(lambda: _open_files() <= before + 2)
+        await eventually(lambda: open_files() <= before + 2)
         await ws.send_message("alive")
         assert await ws.get_message() == "alive"
-    await eventually(lambda: _open_files() <= before)
+    await eventually(lambda: open_files() <= before)
     gc.collect()  # a forgotten socket warns now, and a warning is an error here
 
 

@@ -8,22 +8,32 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+import trio.testing
+import trio_websocket
 import trustme
 
 import trio_wsguard as wsguard
 from trio_wsguard import ConnectionState, FailureKind
 
 from .servers import (
+    BEATING,
     Server,
     accept,
     answer,
     close_at_once,
+    close_with,
+    drop,
     echo,
+    eventually,
     failure_of,
+    needs_proc,
+    open_files,
     open_guard,
     quick,
     redirect,
     reset_at_once,
+    respond,
+    take_no_bytes,
 )
 
 if TYPE_CHECKING:
@@ -200,3 +210,75 @@ async def test_a_redirect_from_tls_to_plain_is_refused(
     failure = await failure_of(tls_server.url, ssl_context=client_context)
     assert failure.kind is FailureKind.PROTOCOL
     assert server.accepted_at == []
+
+
+async def test_a_peer_that_blocks_senders_under_tls_is_found(
+    tls_server: Server, client_context: ssl.SSLContext
+) -> None:
+    """The beats find a peer that takes no bytes under TLS too, and free the blocked sender."""
+    tls_server.script(take_no_bytes, accept(echo))
+    policy = quick(heartbeat=BEATING)
+    async with open_guard(tls_server.url, ssl_context=client_context, policy=policy) as ws:
+        with pytest.raises(wsguard.ConnectionLostError) as caught:
+            await ws.send_message(bytes(24 * 2**20))
+        assert caught.value.maybe_sent
+        assert caught.value.failure is not None
+        assert caught.value.failure.kind is FailureKind.HEARTBEAT
+        await ws.send_message("next")
+        assert await ws.get_message() == "next"
+
+
+async def test_cancelling_a_stalled_send_under_tls_drops_the_connection(
+    tls_server: Server, client_context: ssl.SSLContext
+) -> None:
+    """A send cancelled midway under TLS is prompt and costs the connection, and no failure."""
+    tls_server.script(take_no_bytes, accept(echo))
+    async with open_guard(tls_server.url, ssl_context=client_context) as ws:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ws.send_message, bytes(24 * 2**20))
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            nursery.cancel_scope.cancel()
+        await ws.send_message("next")
+        assert await ws.get_message() == "next"
+        assert ws.generation == 2
+        assert ws.snapshot().connection_failures == 0
+
+
+async def test_leaving_under_tls_does_the_close_handshake(
+    tls_server: Server, client_context: ssl.SSLContext
+) -> None:
+    """Leaving the block tells the server 1000 under TLS, and so does cancelling around it."""
+    codes: list[int] = []
+
+    async def listen(ws: trio_websocket.WebSocketConnection) -> None:
+        try:
+            await echo(ws)
+        except trio_websocket.ConnectionClosed:
+            assert ws.closed is not None
+            codes.append(ws.closed.code)
+
+    tls_server.script(accept(listen))
+    policy = quick(close_timeout=5)
+    async with open_guard(tls_server.url, ssl_context=client_context, policy=policy):
+        pass
+    await eventually(lambda: codes == [1000])
+    with trio.CancelScope() as scope:
+        async with open_guard(tls_server.url, ssl_context=client_context):
+            scope.cancel()
+            await trio.sleep_forever()
+    await eventually(lambda: codes == [1000, 1000])
+
+
+@needs_proc
+async def test_abnormal_ends_under_tls_leave_no_open_socket(
+    tls_server: Server, client_context: ssl.SSLContext
+) -> None:
+    """Failed TLS handshakes, resets and lost connections leave no socket open."""
+    ends = [reset_at_once, close_at_once, accept(drop), accept(close_with(1002)), respond(503)]
+    tls_server.script(*ends * 4, accept(echo))
+    before = open_files()
+    policy = quick(max_connection_failures=None)
+    async with open_guard(tls_server.url, ssl_context=client_context, policy=policy) as ws:
+        await eventually(lambda: ws.generation == 21)
+        await ws.wait_connected()
+    await eventually(lambda: open_files() <= before)

@@ -15,7 +15,7 @@ import trio
 import trio_wsguard as wsguard
 from trio_wsguard import ConnectionState, FailureKind
 
-from .servers import next_change, next_event, open_guard, quick
+from .servers import BEATING, next_change, next_event, open_guard, quick
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -83,6 +83,11 @@ class Foreign:
         line, _, self._unread = self._unread.partition(b"\n")
         return line.decode()
 
+    async def kill(self) -> None:
+        """Kill it, without any goodbye; once more does nothing."""
+        self.process.send_signal(signal.SIGKILL)
+        await self.process.wait()
+
 
 @asynccontextmanager
 async def foreign_server(
@@ -98,9 +103,8 @@ async def foreign_server(
         foreign.port = int(await foreign.line())
         yield foreign
     finally:
-        process.send_signal(signal.SIGKILL)
         with trio.CancelScope(shield=True):
-            await process.wait()
+            await Foreign(process).kill()
             assert process.stdout is not None
             await process.stdout.aclose()
 
@@ -113,23 +117,34 @@ async def _echo(ws: wsguard.GuardedWebSocket, message: str | bytes) -> None:
 async def test_echo_kill_and_revive(tmp_path: Path) -> None:
     """Killed with SIGKILL and started anew on its port, the server is found again."""
     policy = quick(max_connection_failures=None)
-    async with foreign_server(tmp_path) as first:
-        context = open_guard(first.url, policy=policy)
-        ws = await context.__aenter__()
-        try:
-            await _echo(ws, "one")
-            await _echo(ws, bytes(100_000))
-        except BaseException:
-            await context.__aexit__(*sys.exc_info())
-            raise
-    try:
+    async with foreign_server(tmp_path) as first, open_guard(first.url, policy=policy) as ws:
+        await _echo(ws, "one")
+        await _echo(ws, bytes(100_000))
+        await first.kill()
         await ws.wait_state(ConnectionState.RECONNECTING)
         async with foreign_server(tmp_path, first.port):
             await ws.wait_connected()
             assert ws.generation > 1
             await _echo(ws, "two")
-    finally:
-        await context.__aexit__(None, None, None)
+
+
+async def test_a_frozen_server_is_found_and_found_again(tmp_path: Path) -> None:
+    """Stopped by SIGSTOP, its kernel still takes bytes: the beats tell; SIGCONT brings it back."""
+    policy = quick(heartbeat=BEATING, max_connection_failures=None)
+    async with (
+        foreign_server(tmp_path) as server,
+        open_guard(server.url, policy=policy) as ws,
+        ws.events() as events,
+    ):
+        await _echo(ws, "one")
+        server.process.send_signal(signal.SIGSTOP)
+        lost = await next_change(events, ConnectionState.RECONNECTING)
+        assert lost.failure is not None
+        assert lost.failure.kind is FailureKind.HEARTBEAT
+        await next_change(events, ConnectionState.CONNECTING)
+        server.process.send_signal(signal.SIGCONT)
+        await ws.wait_connected()
+        await _echo(ws, "two")
 
 
 async def test_closed_by_the_server_and_open_again(tmp_path: Path) -> None:

@@ -1,0 +1,53 @@
+"""Names with several addresses, on real sockets."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import trio_wsguard as wsguard
+from trio_wsguard import FailureKind
+
+from .servers import accept, echo, open_guard, quick
+
+if TYPE_CHECKING:
+    from .servers import Server
+
+
+def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """Let the name `several.test` have these addresses."""
+    real = socket.getaddrinfo
+
+    def look_up(host: Any, port: Any, *args: Any, **options: Any) -> Any:
+        if host != "several.test":
+            return real(host, port, *args, **options)
+        found = [real(address, port, *args, **options) for address in addresses]
+        return [info for infos in found for info in infos]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+
+async def test_the_address_that_answers_wins(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several addresses, one that refuses does not hold up the one that answers."""
+    resolve_to(monkeypatch, "127.0.0.2", "::1", "127.0.0.3", "127.0.0.1")
+    server.script(accept(echo))
+    url = server.url.replace("127.0.0.1", "several.test")
+    async with open_guard(url) as ws:
+        await ws.send_message("x")
+        assert await ws.get_message() == "x"
+        assert ws.snapshot().attempts == 1
+
+
+async def test_all_addresses_refuse(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no address answers, the failure is NETWORK, with what each of them said."""
+    resolve_to(monkeypatch, "127.0.0.2", "127.0.0.3")
+    url = server.url.replace("127.0.0.1", "several.test")
+    with pytest.raises(wsguard.GuardFailedError) as caught:
+        async with open_guard(url, policy=quick(max_connection_failures=1)):
+            raise AssertionError("entered")
+    (failure,) = caught.value.failures
+    assert failure.kind is FailureKind.NETWORK
