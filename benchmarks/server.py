@@ -2,7 +2,7 @@
 
 Asyncio streams and nothing more: the upgrade by hand, then frames encoded
 beforehand and written in chunks of a quarter of a megabyte, so that the server
-is not what is measured.
+is not what is measured. It answers pings, and drops a peer that says goodbye.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import asyncio
 import base64
 import hashlib
 import sys
+from typing import Final
 
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
-_CHUNK = 2**18
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
+_CHUNK: Final = 2**18
+_CLOSE: Final = 0x8
+_PING: Final = 0x9
 
 
 def encode_frame(size: int) -> bytes:
@@ -41,27 +44,59 @@ async def _upgrade(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     return size
 
 
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer pings; drop the peer once it closes or leaves.
+
+    Peers send control frames only: masked, and shorter than 126 bytes.
+    """
+    try:
+        while True:
+            head = await reader.readexactly(2)
+            mask = await reader.readexactly(4)
+            masked = await reader.readexactly(head[1] & 0x7F)
+            opcode = head[0] & 0x0F
+            if opcode == _CLOSE:
+                return
+            if opcode == _PING:
+                payload = bytes(byte ^ mask[at % 4] for at, byte in enumerate(masked))
+                # Whole frames alone are ever written, so it falls between two.
+                writer.write(bytes([0x8A, len(payload)]) + payload)
+    except (ConnectionError, asyncio.IncompleteReadError):
+        pass  # the peer is gone
+    finally:
+        writer.transport.abort()
+
+
 async def push(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Push frames of the size that the path names (``/push/SIZE``) until the peer leaves."""
     try:
         frame = encode_frame(await _upgrade(reader, writer))
         chunk = frame * max(1, _CHUNK // len(frame))
-        while True:
-            writer.write(chunk)
-            await writer.drain()
-    except (ConnectionError, asyncio.IncompleteReadError):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_answer(reader, writer))
+            while not writer.is_closing():
+                writer.write(chunk)
+                await writer.drain()
+    except* (ConnectionError, asyncio.IncompleteReadError):
         pass  # the peer has seen enough
     finally:
         writer.close()
 
 
 async def main() -> None:
-    """Serve on a free port of loopback, and print it."""
+    """Serve on a free port of loopback, and print it, until stdin ends.
+
+    Whoever started it holds its stdin: killed by any signal, it leaves no
+    server behind.
+    """
     server = await asyncio.start_server(push, "127.0.0.1", 0)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
-    async with server:
-        await server.serve_forever()
+    stdin = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
+    await stdin.read()
+    server.close()
 
 
 if __name__ == "__main__":

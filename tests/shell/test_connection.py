@@ -340,6 +340,29 @@ async def test_a_slow_consumer_keeps_its_connection(net: Net) -> None:
         assert ws.generation == 1
 
 
+async def test_a_slow_consumer_is_no_silence(net: Net) -> None:
+    """While an application takes its time over what was read long ago, the feed is not silent."""
+
+    async def flood(ws: trio_websocket.WebSocketConnection) -> None:
+        for n in range(200):
+            await ws.send_message(str(n))
+        await idle(ws)
+
+    net.script(accept(flood))
+    async with net.open(policy=quick(max_queue=4)) as ws, ws.events() as events:
+        for _ in range(120):
+            await ws.get_message()
+            await trio.sleep(20)
+        ws.disconnect()
+        seen: set[AnomalyKind] = set()
+        async for event in events:
+            if isinstance(event, wsguard.Anomaly):
+                seen.add(event.kind)
+            elif isinstance(event, wsguard.StateChange) and event.state is not CONNECTED:
+                break
+    assert seen == {AnomalyKind.SLOW_CONSUMER}
+
+
 async def test_a_stalled_loop_is_not_the_peers_fault(net: Net) -> None:
     """Waking late raises local_stall with the delay, and no beat of that round is judged."""
     net.script(deaf_after_handshake(), accept(idle))

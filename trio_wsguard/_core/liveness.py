@@ -302,8 +302,8 @@ class Liveness:
         self._renew_at = math.inf if max_age is None else now + max_age
 
     def message(self, now: float) -> tuple[Verdict, ...]:
-        """Note that a message arrived."""
-        self.last_message_at = now
+        """Note that a message arrived; told late, it never turns the time back."""
+        self.last_message_at = max(now, self.last_message_at)
         if not self.is_silent:
             return ()
         self.is_silent = False

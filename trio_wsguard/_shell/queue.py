@@ -38,7 +38,7 @@ class MessageQueue:
         self.is_finished = False
         self._limit = limit
         self._items: deque[Message] = deque()
-        # Events exist only while someone waits: most messages find no one.
+        # Events exist only while someone waits.
         self._readable: trio.Event | None = None
         self._writable: trio.Event | None = None
 

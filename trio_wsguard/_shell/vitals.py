@@ -93,7 +93,8 @@ class Vitals:
     def received(self, batch: list[Message]) -> list[Message]:
         """Note messages; tell those that are not answers to beats.
 
-        This is the hot path: the stream has read the clock already.
+        This is the hot path: the stream has read the clock already. With a slow
+        application that was long ago, which the core allows for.
         """
         at = self._stream.received_at
         if self._reads_answers:
