@@ -101,12 +101,19 @@ class Beat:
         begun_at: When it was due, in monotonic seconds.
         sent_at: Monotonic seconds; ``None`` until it is written.
         timeout: Seconds from its beginning to its answer.
+        is_measured: Whether the time to its answer says anything about the
+            peer; not if we stopped reading meanwhile.
     """
 
     number: int
     begun_at: float
     timeout: float
     sent_at: float | None = None
+    is_measured: bool = True
+
+    def taken(self, now: float) -> float:
+        """Tell how many seconds it has been on its way."""
+        return now - (self.begun_at if self.sent_at is None else self.sent_at)
 
 
 class Heartbeats:
@@ -166,7 +173,10 @@ class Heartbeats:
                 AnomalyKind.HEARTBEAT_REJECTED, f"the beat was answered with code {code}", 1
             )
             return [rejected, *self._miss(now, f"beats rejected, the last with code {code}")]
-        taken = now - (beat.begun_at if beat.sent_at is None else beat.sent_at)
+        if not beat.is_measured:
+            self._calm(beat, now, is_slow=False)
+            return [Recover(AnomalyKind.HEARTBEAT_LOST)]
+        taken = beat.taken(now)
         self.response_time.add(taken)
         verdicts: list[Verdict] = []
         if taken > self._policy.slow_response:
@@ -309,9 +319,17 @@ class Liveness:
         self.is_silent = False
         return (Recover(AnomalyKind.SILENCE),)
 
+    def begin_beat(self, now: float) -> Beat:
+        """Open the beat that is due."""
+        beat = self.beats.begin(now)
+        beat.is_measured = not self.is_paused
+        return beat
+
     def pause(self) -> None:
         """We stopped reading: from now on a missing answer is our own doing."""
         self.is_paused = True
+        if self.beats.open is not None:
+            self.beats.open.is_measured = False
 
     def resume(self, now: float) -> None:
         """We read again: ask anew, and count silence from now."""
@@ -382,4 +400,6 @@ class Liveness:
     def open_delay(self, now: float) -> float:
         """Tell how long the open beat has been waiting for its answer, in seconds."""
         beat = self.beats.open
-        return 0.0 if beat is None or beat.sent_at is None else now - beat.sent_at
+        if beat is None or beat.sent_at is None or not beat.is_measured:
+            return 0.0
+        return beat.taken(now)

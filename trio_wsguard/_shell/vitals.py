@@ -129,8 +129,8 @@ class Vitals:
         if code is None:
             self._counters.beats_answered += 1
             self._monitor.last_heartbeat_response = time.time()
-            sent_at = beat.begun_at if beat.sent_at is None else beat.sent_at
-            self._monitor.response_times.add(now - sent_at)
+            if beat.is_measured:
+                self._monitor.response_times.add(beat.taken(now))
         for verdict in self._liveness.beats.answer(beat.number, now, code):
             self._obey(verdict)
         self._rearm()
@@ -142,7 +142,7 @@ class Vitals:
             The beat, and the message that is sent for it; ``None`` for a ping,
             whose payload is `beat_key`.
         """
-        beat = self._liveness.beats.begin(trio.current_time())
+        beat = self._liveness.begin_beat(trio.current_time())
         self._rearm()
         if isinstance(self._heartbeat, PingHeartbeat):
             # Of this connection and beat alone: a late pong of another matches nothing.
