@@ -64,6 +64,13 @@ def test_redirects_lead_on(location: str, led_to: str) -> None:
     assert str(follow_redirect(parse_url("wss://a:444/p/q"), location)) == led_to
 
 
+def test_user_and_password_follow_within_the_origin_only() -> None:
+    """A redirect keeps the URL's own credentials within its origin, and drops them beyond."""
+    target = parse_url("wss://user:pw@a/")
+    assert follow_redirect(target, "/next").authorization == target.authorization
+    assert follow_redirect(target, "wss://b/next").authorization is None
+
+
 @pytest.mark.parametrize("location", ["ws://a/", "http://a/", "ftp://a/", "wss://", "wss://[x"])
 def test_redirects_to_nowhere_or_plain_text_are_refused(location: str) -> None:
     """A redirect from TLS to plain text, or to no WebSocket, is a protocol failure."""

@@ -132,6 +132,8 @@ def follow_redirect(target: Target, location: str) -> Target:
         ) from None
     if target.is_secure and not led_to.is_secure:
         raise TransportError(FailureKind.PROTOCOL, f"redirected from TLS to plain {led_to}")
+    if led_to.authorization is None and led_to.origin == target.origin:
+        return attrs.evolve(led_to, authorization=target.authorization)
     return led_to
 
 
