@@ -11,7 +11,7 @@ from trio_wsguard.cli import lines
 
 HOSTILE = "\x1b[31m[bold]\u202e\r\n"
 FAILURE = wsguard.Failure(kind=wsguard.FailureKind.CLOSED, message="gone", close_code=1012)
-EVENTS: list[lines.Event] = [
+EVENTS: list[wsguard.Event] = [
     wsguard.StateChange(
         previous=wsguard.ConnectionState.CONNECTED,
         state=wsguard.ConnectionState.RECONNECTING,
@@ -39,7 +39,7 @@ EVENTS: list[lines.Event] = [
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
-def test_every_event_is_one_harmless_line(event: lines.Event) -> None:
+def test_every_event_is_one_harmless_line(event: wsguard.Event) -> None:
     """No event, whatever a peer put into it, holds what could disturb a terminal."""
     assert str(lines.event_line(event)).isprintable()
     assert lines.event_json(event).isascii()
@@ -63,7 +63,7 @@ def test_every_event_is_one_harmless_line(event: lines.Event) -> None:
     ),
     ids=lambda value: type(value).__name__,
 )
-def test_what_lines_tell(event: lines.Event, said: str) -> None:
+def test_what_lines_tell(event: wsguard.Event, said: str) -> None:
     """A line tells the connection, what happened, and the figures of it."""
     assert str(lines.event_line(event)).endswith(said)
 

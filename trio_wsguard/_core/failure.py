@@ -118,10 +118,11 @@ class FailureRules:
 
 DEFAULT_RULES: Final = FailureRules()
 
+_CERTIFICATE_REFUSED: Final = "SSLCertVerificationError"
 # Known by name along the class hierarchy, the nearest class first. OSError stands last:
 # ssl.SSLError, socket.gaierror and the resets are all subclasses of it.
 _KINDS_BY_TYPE: Final = {
-    "SSLCertVerificationError": FailureKind.TLS,
+    _CERTIFICATE_REFUSED: FailureKind.TLS,
     "SSLError": FailureKind.TLS,
     "gaierror": FailureKind.NETWORK,
     "ConnectionRefusedError": FailureKind.NETWORK,
@@ -176,10 +177,10 @@ def classify(exc: BaseException, rules: FailureRules = DEFAULT_RULES) -> Failure
     Returns:
         A failure, for any exception.
     """
-    chain = list(_chain(exc))
     fatal = next((link for link in _members(exc) if isinstance(link, _FATAL)), None)
     if fatal is not None:
-        return Failure(kind=FailureKind.OTHER, message=_sentence(fatal), transient=False)
+        return _fatal(fatal)
+    chain = list(_chain(exc))
     shallow: Failure | None = None
     for link in chain:
         found = _by_own_type(link, rules) or _by_name(link)
@@ -217,12 +218,16 @@ def _chain(exc: BaseException) -> Iterator[BaseException]:
 
 def _by_own_type(exc: BaseException, rules: FailureRules) -> Failure | None:
     if isinstance(exc, _FATAL):
-        return Failure(kind=FailureKind.OTHER, message=_sentence(exc), transient=False)
+        return _fatal(exc)
     if isinstance(exc, ConnectFailedError | ConnectionLostError):
         return exc.failure
     if isinstance(exc, TransportError):
         return _from_transport(exc, rules)
     return None
+
+
+def _fatal(exc: BaseException) -> Failure:
+    return Failure(kind=FailureKind.OTHER, message=_sentence(exc), transient=False)
 
 
 def _from_transport(exc: TransportError, rules: FailureRules) -> Failure:
@@ -246,14 +251,14 @@ def _from_transport(exc: TransportError, rules: FailureRules) -> Failure:
 
 
 def _is_certificate_refused(exc: BaseException) -> bool:
-    return any(type(link).__name__ == "SSLCertVerificationError" for link in _chain(exc))
+    return any(type(link).__name__ == _CERTIFICATE_REFUSED for link in _chain(exc))
 
 
 def _by_name(exc: BaseException) -> Failure | None:
     for cls in type(exc).__mro__:
         kind = _KINDS_BY_TYPE.get(cls.__name__)
         if kind is not None:
-            transient = cls.__name__ != "SSLCertVerificationError"
+            transient = cls.__name__ != _CERTIFICATE_REFUSED
             return Failure(kind=kind, message=_sentence(exc), transient=transient)
     return None
 
@@ -267,15 +272,15 @@ def _by_message(chain: list[BaseException]) -> Failure:
     return Failure(kind=FailureKind.OTHER, message=_sentence(chain[0]))
 
 
-def _has_text(exc: BaseException) -> bool:
+def _text(exc: BaseException) -> str:
     try:
-        return bool(str(exc))
+        return str(exc)
     except Exception:  # noqa: BLE001 - a user's broken __str__ must not hide the failure itself
-        return False
+        return ""
 
 
 def _sentence(exc: BaseException) -> str:
-    text = str(exc) if _has_text(exc) else ""
+    text = _text(exc)
     name = type(exc).__name__
     if isinstance(exc, TransportError | FatalError) and text:
         return printable(text)

@@ -175,16 +175,14 @@ class Connection:
 
     async def _say_goodbye(self) -> None:
         """Send a close frame if that needs no waiting; for a guard that is cancelled."""
-        ending = self.ending or Ending(reason="left", close=(NORMAL_CLOSURE, ""), is_ours=True)
-        is_possible = self.is_ready and not self.stream.is_cut
-        if is_possible and ending.is_ours and ending.close is not None:
-            await finish_without_waiting(self.transport.aclose, *ending.close)
+        handshake = (NORMAL_CLOSURE, "") if self.ending is None else self.ending.handshake
+        if self.is_ready and not self.stream.is_cut and handshake is not None:
+            await finish_without_waiting(self.transport.aclose, *handshake)
 
     async def _close_handshake(self) -> None:
-        ending = self.ending
-        if ending is not None and ending.is_ours and ending.close is not None:
+        if self.ending is not None and self.ending.handshake is not None:
             with trio.move_on_after(self.setup.policy.close_timeout):
-                await self.transport.aclose(*ending.close)
+                await self.transport.aclose(*self.ending.handshake)
 
     def end(self, ending: Ending) -> None:
         """End the connection, or abandon the attempt; the first cause wins."""

@@ -31,6 +31,11 @@ class Ending:
     is_ours: bool = False
     is_final: bool = False
 
+    @property
+    def handshake(self) -> tuple[int, str] | None:
+        """Code and reason of the close handshake that is ours to do, if one is."""
+        return self.close if self.is_ours else None
+
 
 def timed_out(phase: str, seconds: float) -> Failure:
     """The failure of an attempt that took too long."""

@@ -170,8 +170,8 @@ class GuardedWebSocket:
             if connection is not None:
                 if await connection.writer.try_send(checked):
                     return
-                await self._wait_state(_NOT_CONNECTED)
-            await self._wait_state(_SETTLED)
+                await self._journal.wait_state(_NOT_CONNECTED)
+            await self._journal.wait_state(_SETTLED)
 
     def _check_open(self) -> None:
         supervisor = self._supervisor
@@ -199,10 +199,7 @@ class GuardedWebSocket:
         Raises:
             trio.ClosedResourceError: The guard closed without reaching one.
         """
-        return await self._wait_state(frozenset(states))
-
-    async def _wait_state(self, states: frozenset[ConnectionState]) -> ConnectionState:
-        return await self._journal.wait_state(states)
+        return await self._journal.wait_state(frozenset(states))
 
     async def wait_connected(self) -> None:
         """Wait until the guard is CONNECTED.
@@ -215,8 +212,8 @@ class GuardedWebSocket:
         self._check_open()
         connection = self._live
         if connection is not None and connection.ending is not None:
-            await self._wait_state(_NOT_CONNECTED)  # it is lost, and about to be told so
-        while await self._wait_state(_SETTLED) is not CONNECTED:
+            await self._journal.wait_state(_NOT_CONNECTED)  # it is lost, and about to be told so
+        while await self._journal.wait_state(_SETTLED) is not CONNECTED:
             self._check_open()
             self._check_alive()
 

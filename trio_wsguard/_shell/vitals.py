@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from trio_wsguard._policy import GuardPolicy
-    from trio_wsguard._shell.heartbeats import Heartbeat
+    from trio_wsguard._shell.heartbeats import Answer, Heartbeat
     from trio_wsguard._shell.journal import Journal
     from trio_wsguard._shell.transport import Message
     from trio_wsguard._shell.watched import WatchedStream
@@ -57,8 +57,7 @@ class Vitals:
         end: Callable[[Ending], None],
     ) -> None:
         self._policy = policy
-        self._heartbeat = heartbeat
-        self._reads_answers = not isinstance(heartbeat, PingHeartbeat)
+        self._in_messages = None if isinstance(heartbeat, PingHeartbeat) else heartbeat
         self._journal = journal
         self._monitor = journal.monitor
         self._counters = journal.monitor.counters
@@ -97,8 +96,9 @@ class Vitals:
         application that was long ago, which the core allows for.
         """
         at = self._stream.received_at
-        if self._reads_answers:
-            batch = [message for message in batch if not self._take_answer(message, at)]
+        heartbeat = self._in_messages
+        if heartbeat is not None:
+            batch = [m for m in batch if not self._take_answer(heartbeat.read(m), at)]
             if not batch:
                 return batch
         self._counters.messages_received += len(batch)
@@ -107,10 +107,7 @@ class Vitals:
             self._obey(verdict)
         return batch
 
-    def _take_answer(self, message: Message, now: float) -> bool:
-        if isinstance(self._heartbeat, PingHeartbeat):
-            return False
-        answer = self._heartbeat.read(message)
+    def _take_answer(self, answer: Answer | None, now: float) -> bool:
         if answer is None:
             return False
         if answer.key is None or answer.key == self._beat_key:
@@ -135,26 +132,20 @@ class Vitals:
             self._obey(verdict)
         self._rearm()
 
-    def begin_beat(self, generation: int, rng: Random) -> tuple[Beat, Message | None]:
+    def begin_beat(self, generation: int, rng: Random) -> tuple[Beat, Message]:
         """Open the beat that is due.
 
         Returns:
-            The beat, and the message that is sent for it; ``None`` for a ping,
-            whose payload is `beat_key`.
+            The beat, and what is sent for it: a ping's payload, or a message.
         """
         beat = self._liveness.begin_beat(trio.current_time())
         self._rearm()
-        if isinstance(self._heartbeat, PingHeartbeat):
+        if self._in_messages is None:
             # Of this connection and beat alone: a late pong of another matches nothing.
             self._beat_key = f"{generation}.{beat.number}"
-            return beat, None
-        message, self._beat_key = self._heartbeat.request(rng)
+            return beat, self._beat_key.encode()
+        message, self._beat_key = self._in_messages.request(rng)
         return beat, message
-
-    @property
-    def beat_key(self) -> str:
-        """What the answer to the open beat names."""
-        return self._beat_key or ""
 
     def beat_sent(self, beat: Beat) -> None:
         """Note that a beat is on its way."""

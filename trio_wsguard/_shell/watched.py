@@ -101,7 +101,7 @@ class WatchedStream(trio.abc.Stream):
     def _end(self, error: Exception | None) -> None:
         if self.ended.is_set():
             return
-        self.error = self.error or error
+        self.error = error
         self.ended.set()
         if self.on_end is not None:
             self.on_end()

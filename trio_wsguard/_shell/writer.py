@@ -9,6 +9,7 @@ import trio
 from trio_wsguard._core.failure import classify
 from trio_wsguard._errors import ConnectionLostError, TransportError
 from trio_wsguard._shell.ending import Ending
+from trio_wsguard._shell.heartbeats import PingHeartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -59,18 +60,14 @@ class Writer:
 
     async def send_beat(self) -> None:
         """Send the beat that is due."""
-        connection = self._connection
+        connection, transport = self._connection, self._connection.transport
+        is_ping = isinstance(connection.setup.heartbeat, PingHeartbeat)
+        write = transport.ping if is_ping else transport.send
         await self._acquire()
         try:
-            beat, message = connection.vitals.begin_beat(
-                connection.generation, connection.setup.rng
-            )
+            beat, what = connection.vitals.begin_beat(connection.generation, connection.setup.rng)
             try:
-                if message is None:
-                    payload = connection.vitals.beat_key.encode()
-                    await self._write(connection.transport.ping, payload)
-                else:
-                    await self._write(connection.transport.send, message)
+                await self._write(write, what)
             except TransportError as exc:
                 self._broken_by(exc)
                 return

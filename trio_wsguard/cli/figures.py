@@ -34,7 +34,7 @@ class FiguresPanel:
         self._retry_at: float | None = None
         self._counts: deque[tuple[float, int]] = deque()
 
-    def note(self, event: lines.Event) -> None:
+    def note(self, event: wsguard.Event) -> None:
         """Take in when the next attempt will be."""
         if isinstance(event, wsguard.StateChange):
             self._retry_at = None if event.retry_in is None else event.at + event.retry_in

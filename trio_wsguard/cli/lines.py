@@ -16,14 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 import trio_wsguard as wsguard
+from trio_wsguard._core.failure import printable as escape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-Event = (
-    wsguard.StateChange | wsguard.Gap | wsguard.Anomaly | wsguard.Recovery | wsguard.EventsDropped
-)
-Message = str | bytes
 
 MAX_SHOWN: Final = 200  # characters of a message
 LABEL_WIDTH: Final = 12  # "RECONNECTING", "DISCONNECTED"
@@ -82,7 +78,7 @@ class Line:
         return f"{head}{self.text}".rstrip()
 
 
-def event_line(event: Event) -> Line:
+def event_line(event: wsguard.Event) -> Line:
     """Put an event into a line."""
     if isinstance(event, wsguard.EventsDropped):
         return Line(label="dropped", text=f"{event.count} events, shown too slowly", style="red")
@@ -114,7 +110,7 @@ def _change_line(change: wsguard.StateChange) -> Line:
     )
 
 
-def message_line(message: Message, time: float, generation: int) -> Line:
+def message_line(message: str | bytes, time: float, generation: int) -> Line:
     """Put a message into a line, escaped and cut."""
     if isinstance(message, str):
         text = printable(message, MAX_SHOWN)
@@ -123,7 +119,7 @@ def message_line(message: Message, time: float, generation: int) -> Line:
     return Line(label="message", text=text, style="dim", time=time, generation=generation)
 
 
-def event_json(event: Event) -> str:
+def event_json(event: wsguard.Event) -> str:
     """Put an event into one line of JSON: enums as names, times as numbers."""
     pairs: dict[str, Any] = {"event": _EVENT_NAMES[type(event)], **plain_dict(event)}
     if isinstance(event, wsguard.Gap):
@@ -131,7 +127,7 @@ def event_json(event: Event) -> str:
     return json.dumps(pairs)
 
 
-def message_json(message: Message, time: float, generation: int) -> str:
+def message_json(message: str | bytes, time: float, generation: int) -> str:
     """Put a whole message into one line of JSON; binary ones in base 64."""
     pairs: dict[str, Any] = {"event": "message", "time": time, "generation": generation}
     if isinstance(message, str):
@@ -157,8 +153,7 @@ def printable(text: str, limit: int = 2 * MAX_SHOWN) -> str:
         text: Anything.
         limit: Characters to keep at the most.
     """
-    escaped = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[: limit + 1])
-    return escaped if len(escaped) <= limit else escaped[: limit - 1] + "…"
+    return escape(text, limit)
 
 
 def seconds(value: float | None) -> str:

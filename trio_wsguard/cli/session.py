@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from trio_wsguard.cli.lines import Event
     from trio_wsguard.cli.view import Screen
 
 
@@ -79,7 +78,7 @@ async def run_session(
     return session
 
 
-def _note(session: Session, event: Event) -> None:
+def _note(session: Session, event: wsguard.Event) -> None:
     if isinstance(event, wsguard.StateChange) and event.failure is not None:
         session.last_failure = event.failure
 

@@ -77,11 +77,11 @@ class Screen:
     ) -> None:
         """End the view."""
 
-    def event(self, event: lines.Event) -> None:
+    def event(self, event: wsguard.Event) -> None:
         """Show an event of the guard."""
         self.show([lines.event_line(event)])
 
-    def messages(self, batch: Sequence[lines.Message], generation: int) -> None:
+    def messages(self, batch: Sequence[str | bytes], generation: int) -> None:
         """Show messages."""
         now = time.time()
         self.show([lines.message_line(message, now, generation) for message in batch])
@@ -155,11 +155,11 @@ class PlainScreen(Screen):
 class JsonScreen(Screen):
     """One JSON object a line, for pipes."""
 
-    def event(self, event: lines.Event) -> None:
+    def event(self, event: wsguard.Event) -> None:
         """Print an event."""
         self.write(lines.event_json(event))
 
-    def messages(self, batch: Sequence[lines.Message], generation: int) -> None:
+    def messages(self, batch: Sequence[str | bytes], generation: int) -> None:
         """Print messages."""
         now = time.time()
         self.write("\n".join(lines.message_json(message, now, generation) for message in batch))
@@ -202,7 +202,7 @@ class LiveScreen(Screen):
         """Take the panel away."""
         self._live.stop()
 
-    def event(self, event: lines.Event) -> None:
+    def event(self, event: wsguard.Event) -> None:
         """Show an event, and let the panel know of it."""
         self._panel.note(event)
         super().event(event)

@@ -211,9 +211,7 @@ class TrioWebSocketTransport:
         self._unanswered += 1
         try:
             await self._ws.ping(payload)
-        except (trio_websocket.ConnectionClosed, ValueError):
-            return
-        except Exception:  # noqa: BLE001 - wsproto: closing; `receive` tells of it
+        except Exception:  # noqa: BLE001 - closed, or wsproto: closing; `receive` tells of it
             return
         finally:
             self._ping_written.set()
