@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -21,16 +20,11 @@ from trio_wsguard._core.backoff import (
 from trio_wsguard._core.failure import FailureKind
 from trio_wsguard._errors import PolicyError
 
-DOCUMENTED = {
-    FailureKind.CLOSED: (3, 15),
-    FailureKind.HEARTBEAT: (3, 15),
-    FailureKind.NETWORK: (10, 60),
-    FailureKind.TIMEOUT: (10, 60),
-    FailureKind.REJECTED: (5, 30),
-    FailureKind.TLS: (5, 30),
-    FailureKind.PROTOCOL: (5, 30),
-    FailureKind.OTHER: (5, 30),
-}
+from .documents import STEP_AND_CAP, seeded
+
+if TYPE_CHECKING:
+    from random import Random
+
 JITTERS: list[Jitter] = ["full", "equal", "decorrelated"]
 HUGE = (10**6, 10**9, 10**400)
 
@@ -38,10 +32,6 @@ HUGE = (10**6, 10**9, 10**400)
 def short(value: object) -> str:
     """Name a parameter: a number of four hundred digits is no name."""
     return value.__name__ if isinstance(value, type) else repr(value)[:20]
-
-
-def seeded(seed: int) -> Random:
-    return Random(seed)
 
 
 def linear() -> st.SearchStrategy[Backoff]:
@@ -71,7 +61,7 @@ SEEDS = st.integers(0, 2**32)
 @pytest.mark.parametrize("kind", FailureKind)
 def test_documented_delays(kind: FailureKind) -> None:
     """Each kind of failure waits exactly as documented, for 1 to 100 failures."""
-    step, cap = DOCUMENTED[kind]
+    step, cap = STEP_AND_CAP[kind]
     policy = BackoffPolicy()
     delays = [policy.delay(kind, n) for n in range(1, 101)]
     assert delays == [min(step * n, cap) for n in range(1, 101)]
@@ -88,7 +78,7 @@ def test_policy_maps_kinds_to_its_three_backoffs(kind: FailureKind) -> None:
         network=LinearBackoff(step=2, cap=2),
         other=LinearBackoff(step=3, cap=3),
     )
-    assert policy.delay(kind, 1) == fields[by_step[DOCUMENTED[kind][0]]]
+    assert policy.delay(kind, 1) == fields[by_step[STEP_AND_CAP[kind][0]]]
 
 
 @given(PLAIN, FAILURES)

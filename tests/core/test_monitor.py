@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from random import Random
 from typing import TYPE_CHECKING
 
 import attrs
@@ -38,25 +37,13 @@ from trio_wsguard._core.state import (
 from trio_wsguard._errors import IllegalTransitionError
 from trio_wsguard._policy import FlappingPolicy, GuardPolicy
 
+from .documents import STEP_AND_CAP, seeded
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 EPOCH = 1_700_000_000.0
-STEP_AND_CAP = {
-    FailureKind.CLOSED: (3, 15),
-    FailureKind.HEARTBEAT: (3, 15),
-    FailureKind.NETWORK: (10, 60),
-    FailureKind.TIMEOUT: (10, 60),
-    FailureKind.REJECTED: (5, 30),
-    FailureKind.TLS: (5, 30),
-    FailureKind.PROTOCOL: (5, 30),
-    FailureKind.OTHER: (5, 30),
-}
 CLOSED_FAILURE = Failure(kind=FailureKind.CLOSED, message="reset")
-
-
-def seeded(seed: int) -> Random:
-    return Random(seed)
 
 
 def monitor(policy: GuardPolicy | None = None, now: float = 0.0) -> ConnectionMonitor:

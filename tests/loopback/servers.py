@@ -14,17 +14,24 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import pytest
 import trio
-import trio_websocket
 
 import trio_wsguard as wsguard
 from trio_wsguard import ConnectionState
+
+from ..talks import close_with as close_with
+from ..talks import converse
+from ..talks import drop as drop
+from ..talks import echo as echo
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable
 
+    import trio_websocket
+
+    from ..talks import Talk
+
     Handler = Callable[["Peer"], Awaitable[object]]
-    Talk = Callable[[trio_websocket.WebSocketConnection], Awaitable[object]]
 
 CONTINUATION: Final = 0
 TEXT: Final = 1
@@ -271,28 +278,9 @@ def accept(talk: Talk, subprotocol: str | None = None) -> Handler:
     async def handler(peer: Peer) -> None:
         await peer.read_request()
         peer.unread_request()
-        async with trio.open_nursery() as nursery:
-            request = await trio_websocket.wrap_server_stream(
-                nursery,
-                peer,
-            )
-            ws = await request.accept(subprotocol=subprotocol)
-            with suppress(trio_websocket.ConnectionClosed):
-                await talk(ws)
-            nursery.cancel_scope.cancel()
+        await converse(peer, talk, subprotocol)
 
     return handler
-
-
-async def echo(ws: trio_websocket.WebSocketConnection) -> None:
-    """Send back what comes."""
-    while True:
-        await ws.send_message(await ws.get_message())
-
-
-async def drop(ws: trio_websocket.WebSocketConnection) -> None:
-    """End the stream without a close frame."""
-    await trio.lowlevel.checkpoint()
 
 
 def greet(*messages: str, then: Talk = echo) -> Talk:
@@ -302,15 +290,6 @@ def greet(*messages: str, then: Talk = echo) -> Talk:
         for message in messages:
             await ws.send_message(message)
         await then(ws)
-
-    return talk
-
-
-def close_with(code: int, reason: str | None = None) -> Talk:
-    """Close at once."""
-
-    async def talk(ws: trio_websocket.WebSocketConnection) -> None:
-        await ws.aclose(code, reason)
 
     return talk
 

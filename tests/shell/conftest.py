@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import suppress
 from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,16 @@ import trio_websocket
 
 import trio_wsguard as wsguard
 
+from ..talks import close_with as close_with
+from ..talks import converse
+from ..talks import drop as drop
+from ..talks import echo as echo
+from ..talks import idle as idle
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from ..talks import Talk
 
     Handler = Callable[[trio.abc.Stream], Awaitable[object]]
 
@@ -94,49 +101,13 @@ async def net() -> AsyncIterator[Net]:
         nursery.cancel_scope.cancel()
 
 
-def accept(
-    talk: Callable[[trio_websocket.WebSocketConnection], Awaitable[object]],
-    subprotocol: str | None = None,
-) -> Handler:
+def accept(talk: Talk, subprotocol: str | None = None) -> Handler:
     """A handler that shakes hands with the real trio-websocket and then talks."""
 
     async def handler(stream: trio.abc.Stream) -> None:
-        async with trio.open_nursery() as nursery:
-            request = await trio_websocket.wrap_server_stream(nursery, stream)
-            ws = await request.accept(subprotocol=subprotocol)
-            with suppress(trio_websocket.ConnectionClosed):
-                await talk(ws)
-            nursery.cancel_scope.cancel()
+        await converse(stream, talk, subprotocol)
 
     return handler
-
-
-async def echo(ws: trio_websocket.WebSocketConnection) -> None:
-    """Send back what comes."""
-    while True:
-        await ws.send_message(await ws.get_message())
-
-
-async def idle(ws: trio_websocket.WebSocketConnection) -> None:
-    """Answer pings and close frames, and say nothing."""
-    while True:
-        await ws.get_message()
-
-
-async def drop(ws: trio_websocket.WebSocketConnection) -> None:
-    """End the stream without a close frame."""
-    await trio.lowlevel.checkpoint()
-
-
-def close_with(
-    code: int, reason: str | None = None
-) -> Callable[[trio_websocket.WebSocketConnection], Awaitable[None]]:
-    """Close at once with a code."""
-
-    async def talk(ws: trio_websocket.WebSocketConnection) -> None:
-        await ws.aclose(code, reason)
-
-    return talk
 
 
 async def mute(stream: trio.abc.Stream) -> None:
