@@ -363,10 +363,15 @@ def quick(**settings: Any) -> wsguard.GuardPolicy:
     return wsguard.GuardPolicy(**settings)
 
 
+# What `open_guard` uses where a test does not say; set by the fixture `transport`.
+default_transport = "trio-websocket"
+
+
 def open_guard(url: Any, **options: Any) -> Any:
-    """Open a guard with a quick policy."""
+    """Open a guard with a quick policy, over the transport under test."""
     options.setdefault("policy", quick())
     options.setdefault("name", "test")
+    options.setdefault("transport", default_transport)
     return wsguard.open_guarded_websocket(url, **options)
 
 

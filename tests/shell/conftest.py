@@ -35,6 +35,7 @@ class Net:
 
     Attributes:
         nursery: Where handlers run.
+        transport: What a guard uses where a test does not say.
         handlers: Async functions of the server's end of the stream, or
             exceptions that the dial raises.
         dialed_at: When each dial came, in virtual seconds.
@@ -42,6 +43,7 @@ class Net:
     """
 
     nursery: trio.Nursery
+    transport: str = "trio-websocket"
     handlers: deque[Handler | BaseException] = attrs.field(factory=deque)
     dialed_at: list[float] = attrs.field(factory=list)
     streams: list[trio.StapledStream[Any, Any]] = attrs.field(factory=list)
@@ -74,6 +76,7 @@ class Net:
         """Open a guard on this network."""
         options.setdefault("dial", self.dial)
         options.setdefault("name", "test")
+        options.setdefault("transport", self.transport)
         return wsguard.open_guarded_websocket(options.pop("url", "ws://sim/"), **options)
 
 
@@ -93,11 +96,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.trio(run=_run_in_virtual_time), append=False)
 
 
+# What runs over both transports; the rest depends on none.
+OVER_BOTH = {"test_attempt", "test_cancellation", "test_connection", "test_failures", "test_guard"}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what depends on the transport over both."""
+    name = metafunc.definition.path.stem
+    if name in OVER_BOTH and "transport" in metafunc.fixturenames:
+        metafunc.parametrize("transport", ["trio-websocket", "websockets"], indirect=True)
+
+
 @pytest.fixture
-async def net() -> AsyncIterator[Net]:
+def transport(request: pytest.FixtureRequest) -> str:
+    """The transport of every guard that a test opens on the network."""
+    name: str = getattr(request, "param", "trio-websocket")
+    if name == "websockets":
+        pytest.importorskip("websockets")
+    return name
+
+
+@pytest.fixture
+async def net(transport: str) -> AsyncIterator[Net]:
     """A network in memory."""
     async with trio.open_nursery() as nursery:
-        yield Net(nursery)
+        yield Net(nursery, transport)
         nursery.cancel_scope.cancel()
 
 

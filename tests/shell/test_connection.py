@@ -319,6 +319,36 @@ async def test_silence_is_raised_and_recovered_across_connections(net: Net) -> N
         assert ws.generation == 2
 
 
+async def test_a_second_silence_is_told_in_time(net: Net) -> None:
+    """After a message has ended a silence, the next is told 30 s later, and not at some beat."""
+
+    async def once(ws: trio_websocket.WebSocketConnection) -> None:
+        await trio.sleep(37)
+        await ws.send_message("once")
+        await idle(ws)
+
+    net.script(accept(once))
+    policy = wsguard.GuardPolicy(heartbeat=wsguard.HeartbeatPolicy(interval=1000))
+    async with net.open(policy=policy) as ws, ws.events() as events:
+        raised = [(await first(events, wsguard.Anomaly)).at for _ in range(2)]
+    assert raised == pytest.approx([30, 67])
+
+
+async def test_a_burst_is_no_slow_consumer(net: Net) -> None:
+    """A burst that fills the queue, and is taken at once, raises nothing."""
+
+    async def burst(ws: trio_websocket.WebSocketConnection) -> None:
+        for number in range(40):
+            await ws.send_message(str(number))
+        await idle(ws)
+
+    net.script(accept(burst))
+    async with net.open(policy=quick(max_queue=4)) as ws, ws.events() as events:
+        assert [await ws.get_message() for _ in range(40)] == [str(n) for n in range(40)]
+        with trio.move_on_after(20):
+            pytest.fail(f"raised {await first(events, wsguard.Anomaly)}")
+
+
 async def test_a_slow_consumer_keeps_its_connection(net: Net) -> None:
     """A full queue stops reading, is an anomaly and drops nothing, however long it lasts."""
 

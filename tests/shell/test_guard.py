@@ -585,3 +585,16 @@ async def test_secrets_are_not_shown(net: Net) -> None:
     net.script(accept(idle))
     async with net.open(url="ws://user:pw@host/p?token=s3cret", name=None) as ws:
         assert ws.name == "ws://host/p"
+
+
+@pytest.mark.parametrize("wish", ["connect", "reset"])
+async def test_wishes_do_not_restart_the_backoff(net: Net, wish: str) -> None:
+    """What is asked for during a backoff leaves the next dial where it was announced."""
+    net.script(ConnectionRefusedError())
+    async with net.open(wait=False) as ws:
+        await ws.wait_state(RECONNECTING)
+        for _ in range(3):
+            await trio.sleep(2.5)
+            getattr(ws, wish)()
+        await trio.sleep(3)
+    assert net.dialed_at == pytest.approx([0, 10])

@@ -7,7 +7,7 @@ across the nursery but what the user's own tasks raise.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import trio
@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from trio_wsguard._shell.journal import Journal
     from trio_wsguard._shell.transport import Message, Transport
     from trio_wsguard._shell.watched import WatchedStream
+
+
+# Seconds that an application may take over a burst before it counts as slow: one
+# read can fill the queue, and an application that is about to empty it is none.
+_BURST: Final = 0.05
 
 
 @attrs.frozen(kw_only=True)
@@ -216,6 +221,9 @@ class Connection:
         the application may itself be waiting for the next one.
         """
         if self.writer.is_broken:
+            return
+        with trio.move_on_after(_BURST):
+            await self.inbox.wait_half_empty()
             return
         self.vitals.paused(len(self.inbox))
         await self.inbox.wait_half_empty()

@@ -29,6 +29,7 @@ from trio_wsguard._shell.nursery import open_flat_nursery
 from trio_wsguard._shell.queue import MessageQueue
 from trio_wsguard._shell.supervisor import CloseReason, Supervisor
 from trio_wsguard._shell.transport import check_message
+from trio_wsguard._shell.transports import find_transport
 
 if TYPE_CHECKING:
     import ssl
@@ -317,6 +318,7 @@ async def open_guarded_websocket(
     policy: GuardPolicy | None = None,
     heartbeat: Heartbeat | None = None,
     transport: str | TransportFactory = "trio-websocket",
+    compression: str | None = None,
     dial: Dial | None = None,
     headers: Headers | None = None,
     subprotocols: Sequence[str] = (),
@@ -336,7 +338,10 @@ async def open_guarded_websocket(
             failures; or an (async) callable asked before every attempt.
         policy: The settings; ``None`` for `GuardPolicy()`.
         heartbeat: What a beat says; ``None`` for `PingHeartbeat()`.
-        transport: ``"trio-websocket"``, or a `TransportFactory`.
+        transport: ``"trio-websocket"``; ``"websockets"``, the faster one (extra
+            `fast`); or a `TransportFactory`.
+        compression: ``"deflate"`` to offer permessage-deflate (RFC 7692), which
+            the faster transport can; ``None`` for none.
         dial: An async function from a `Target` to a byte stream, below TLS;
             ``None`` for TCP. A stream that is an `trio.SSLStream` already is
             taken as it is.
@@ -366,7 +371,7 @@ async def open_guarded_websocket(
         subprotocols=subprotocols,
         dial=dial,
         ssl_context=ssl_context,
-        transport=_transport_factory(transport),
+        transport=find_transport(transport, compression),
     )
     setup = Setup(
         policy=policy,
@@ -386,16 +391,6 @@ async def open_guarded_websocket(
             yield guard
         finally:
             await guard.aclose()
-
-
-def _transport_factory(transport: str | TransportFactory) -> TransportFactory:
-    if callable(transport):
-        return transport
-    if transport == "trio-websocket":
-        from trio_wsguard._shell.transports.trio_websocket import open_transport
-
-        return open_transport
-    raise PolicyError("transport", transport, 'must be "trio-websocket" or a factory')
 
 
 def _name(name: str | None, url: Url) -> str:

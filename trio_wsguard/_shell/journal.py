@@ -163,6 +163,8 @@ class Journal:
 
     def note(self, verdict: Raise | Recover) -> None:
         """Open or close an anomaly, and tell it if that is news."""
+        if isinstance(verdict, Recover) and not self.is_open(verdict.kind):
+            return  # the usual case: nothing is wrong, and nothing was
         now, unix = trio.current_time(), time.time()
         if isinstance(verdict, Raise):
             anomaly = self._anomalies.begin(verdict, now, unix, self.generation)

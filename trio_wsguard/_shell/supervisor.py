@@ -76,6 +76,7 @@ class Supervisor:
         self._opener = opener
         self._journal = setup.journal
         self._next: Retry | GiveUp = Retry(0.0)
+        self._retry_at = 0.0  # of the backoff that runs, in monotonic seconds
         self._attempt_number = 0
         self._errors: deque[ConnectFailedError | ConnectionLostError] = deque(maxlen=_REMEMBERED)
 
@@ -167,11 +168,10 @@ class Supervisor:
             self._setup.queue.finish()
             return
         hurried = self.wishes.is_hurried
-        if not hurried and following.delay > 0 and await self._wait_wish(following.delay):
-            # Woken by a wish: it is looked at again from the top, unless it was to hurry.
-            if not self.wishes.is_hurried:
-                return
-            hurried = True
+        remaining = self._retry_at - trio.current_time()
+        if not hurried and remaining > 0 and await self._wait_wish(remaining):
+            # Woken by a wish: it is looked at again from the top, and what is left is waited for.
+            return
         self.wishes.is_hurried = False
         self._begin_attempt("reconnect_now()" if hurried else "backoff over")
 
@@ -193,7 +193,12 @@ class Supervisor:
         self._journal.monitor.reset()
         self._errors.clear()
         self._next, self._attempt_number = Retry(0.0), 0
-        self._journal.move(RECONNECTING, reason, retry_in=0.0)
+        self._reconnect(reason)
+
+    def _reconnect(self, reason: str, failure: Failure | None = None) -> None:
+        delay = self._next.delay if isinstance(self._next, Retry) else None
+        self._retry_at = trio.current_time() + (delay or 0.0)
+        self._journal.move(RECONNECTING, reason, failure=failure, retry_in=delay)
 
     async def _attempt(self) -> None:
         """Make one connection and live with it to its end."""
@@ -243,7 +248,7 @@ class Supervisor:
         if failure is None:
             self._next = Retry(0.0)
             reason = ending.reason if was_ready else f"abandoned: {ending.reason}"
-            self._journal.move(RECONNECTING, reason, retry_in=0.0)
+            self._reconnect(reason)
             return
         failure = self._second_chance(failure)
         self._remember(failure, ending, attempt, connection, was_ready=was_ready)
@@ -252,8 +257,7 @@ class Supervisor:
         if not was_ready:
             monitor.failed()
         self._next = monitor.decide(failure, self._setup.rng)
-        delay = self._next.delay if isinstance(self._next, Retry) else None
-        self._journal.move(RECONNECTING, ending.reason, failure=failure, retry_in=delay)
+        self._reconnect(ending.reason, failure)
         if flaps:
             flapping = self._setup.policy.flapping
             message = f"{flapping.limit} short-lived connections within {flapping.window:g} s"

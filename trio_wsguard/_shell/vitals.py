@@ -105,6 +105,7 @@ class Vitals:
         self._monitor.last_message_received_time = time.time()
         for verdict in self._liveness.message(at):
             self._obey(verdict)
+            self._rearm()  # no deadline counts the silence while it lasts
         return batch
 
     def _take_answer(self, answer: Answer | None, now: float) -> bool:

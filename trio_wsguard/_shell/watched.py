@@ -64,7 +64,15 @@ class WatchedStream(trio.abc.Stream):
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send as the stream beneath does, in pieces."""
+        """Send as the stream beneath does, in pieces.
+
+        Raises:
+            trio.BrokenResourceError: Also once `is_cut`: whatever follows half
+                a frame would be taken for the rest of it.
+        """
+        if self.is_cut:
+            await trio.lowlevel.checkpoint()
+            raise trio.BrokenResourceError("an earlier send was cut")
         # Cancelled here, nothing was begun. Past this, a socket that takes the
         # bytes at once cannot be cancelled: only a blocked send is cut.
         await trio.lowlevel.checkpoint_if_cancelled()

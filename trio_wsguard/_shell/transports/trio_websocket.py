@@ -12,8 +12,6 @@ server at all; the bytes tell all of this at once.
 
 from __future__ import annotations
 
-import http.client
-import io
 import logging
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
@@ -23,13 +21,19 @@ import trio_websocket
 
 from trio_wsguard._core.failure import FailureKind, printable
 from trio_wsguard._errors import TransportError
-from trio_wsguard._shell.nursery import open_flat_nursery
-from trio_wsguard._shell.transport import Handshake, Message, retry_after_seconds
+from trio_wsguard._shell.nursery import finish_without_waiting, open_flat_nursery
+from trio_wsguard._shell.transports.common import (
+    CLOSE_GRACE,
+    AnswerHead,
+    broke_protocol,
+    closed,
+    ended_in_handshake,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
-    from trio_wsguard._shell.transport import OnPong
+    from trio_wsguard._shell.transport import Handshake, Message, OnPong
     from trio_wsguard._shell.watched import WatchedStream
 
 # Measured by `python -m benchmarks receive`: its defaults (4 KiB, 1) cost a
@@ -37,11 +41,11 @@ if TYPE_CHECKING:
 RECEIVE_BUFFER_SIZE: Final = 2**18
 MESSAGE_QUEUE_SIZE: Final = 64
 
-_MAX_HEAD: Final = 2**16
 _MAX_UNANSWERED_PINGS: Final = 1000
+_MAX_BYTES: Final = 4  # of a character in UTF-8
+MESSAGE_TOO_BIG: Final = 1009
 _PING_HEAD: Final = 0x89
 _CLOSE_HEAD: Final = 0x88
-_CLOSE_GRACE: Final = 0.05
 
 logging.getLogger("trio-websocket").addHandler(logging.NullHandler())
 
@@ -63,6 +67,34 @@ async def open_transport(
         nursery.cancel_scope.cancel()
 
 
+class _ReadOn(trio.abc.Stream):
+    """The stream as the library has it: a write that fails keeps nobody from reading on.
+
+    The library answers pings from its reader, and stops reading when an answer
+    fails: messages that had arrived by then would be lost. That the stream
+    broke is told by its end, and by `WatchedStream.is_cut`.
+    """
+
+    def __init__(self, stream: WatchedStream, on_failed_write: Callable[[], None]) -> None:
+        self._stream = stream
+        self._on_failed_write = on_failed_write
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self._stream.receive_some(max_bytes)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        try:
+            await self._stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._on_failed_write()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
 class TrioWebSocketTransport:
     """One connection of trio-websocket's; made by `open_transport`."""
 
@@ -77,7 +109,7 @@ class TrioWebSocketTransport:
         self._handshake = handshake
         self._on_pong = on_pong
         self._nursery = nursery
-        self._head = bytearray()
+        self._head = AnswerHead()
         self._settled = trio.Event()
         self._error: TransportError | None = None
         self._host_done = trio.Event()
@@ -104,7 +136,7 @@ class TrioWebSocketTransport:
             async with trio.open_nursery() as nursery:
                 self._ws = await trio_websocket.wrap_client_stream(
                     nursery,
-                    self._stream,  # type: ignore[arg-type]  # any Stream will do
+                    _ReadOn(self._stream, self._note_failed_write),  # type: ignore[arg-type]  # any Stream will do
                     target.host_header,
                     target.resource,
                     subprotocols=self._handshake.subprotocols,
@@ -119,9 +151,7 @@ class TrioWebSocketTransport:
             exc: BaseException = group
             while isinstance(exc, BaseExceptionGroup):
                 exc = exc.exceptions[0]
-            text = printable(f"the protocol was broken: {type(exc).__name__}: {exc}")
-            error = TransportError(FailureKind.PROTOCOL, text)
-            error.__cause__ = exc
+            error = broke_protocol(exc)
             self._settle(error)
             self._error = self._error or error
         finally:
@@ -133,41 +163,13 @@ class TrioWebSocketTransport:
             self._settled.set()
 
     def _read_head(self, chunk: bytes) -> None:
-        if self._settled.is_set():
-            return
-        self._head += chunk
-        if not self._head.startswith(b"HTTP/"[: len(self._head)]):
-            shown = printable(repr(bytes(self._head[:40])))
-            self._settle(TransportError(FailureKind.PROTOCOL, f"not an HTTP answer: {shown}"))
-        elif b"\r\n\r\n" in self._head:
-            self._settle_by_status()
-        elif len(self._head) > _MAX_HEAD:
-            error = TransportError(FailureKind.PROTOCOL, "the answer's headers do not end")
-            self._settle(error)
-
-    def _settle_by_status(self) -> None:
-        line, _, rest = bytes(self._head).partition(b"\r\n")
-        fields = line.split(None, 2)
-        if len(fields) < 2 or not fields[1].isdigit():
-            text = f"not an HTTP answer: {printable(repr(line))}"
-            self._settle(TransportError(FailureKind.PROTOCOL, text))
-            return
-        status = int(fields[1])
-        if status == 101:
-            return
-        if status < 200:
-            # Says nothing about us, and wsproto would take it for a refusal.
-            text = f"HTTP {status} instead of an upgrade"
-            self._settle(TransportError(FailureKind.PROTOCOL, text))
-            return
-        self._settle(_rejected(status, fields[2] if len(fields) > 2 else b"", rest))
+        if not self._settled.is_set():
+            error = self._head.read(chunk)
+            if error is not None:
+                self._settle(error)
 
     def _end_handshake(self) -> None:
-        error = TransportError(
-            FailureKind.CLOSED, "the server ended the connection during the handshake"
-        )
-        error.__cause__ = self._stream.error
-        self._settle(error)
+        self._settle(ended_in_handshake(self._stream))
 
     @property
     def subprotocol(self) -> str | None:
@@ -177,20 +179,33 @@ class TrioWebSocketTransport:
     async def receive(self) -> list[Message]:
         """Receive the next message."""
         try:
-            return [await self._ws.get_message()]
+            message = await self._ws.get_message()
         except trio_websocket.ConnectionClosed as exc:
-            raise await self._ended(exc) from self._stream.error
+            error = await self._ended(exc)
+            raise error from error.__cause__
+        # The library counts characters. Only what may be too long is encoded.
+        limit = self._handshake.max_message_size
+        if _MAX_BYTES * len(message) > limit and _is_longer(message, limit):
+            await finish_without_waiting(self.aclose, MESSAGE_TOO_BIG, "")
+            text = f"a message is longer than {limit} bytes"
+            self._error = TransportError(
+                FailureKind.PROTOCOL, text, close_code=MESSAGE_TOO_BIG
+            )
+            raise self._error
+        return [message]
 
     async def send(self, message: Message) -> None:
         """Send a message."""
         try:
             await self._ws.send_message(message)
         except trio_websocket.ConnectionClosed as exc:
-            raise await self._ended(exc) from self._stream.error
+            error = await self._ended(exc)
+            raise error from error.__cause__
         except Exception as exc:
             # wsproto's LocalProtocolError: the connection is closing under us.
             text = f"not open: {type(exc).__name__}: {exc}"
             raise TransportError(FailureKind.CLOSED, printable(text)) from exc
+        self._check_whole()
 
     async def ping(self, payload: bytes) -> None:
         """Send a ping; skipped while a thousand lie unanswered.
@@ -199,12 +214,25 @@ class TrioWebSocketTransport:
         peer that leaves a thousand of them without an answer is alive by its
         traffic or long since given up.
         """
+        if self._ws.closed is not None or self._host_done.is_set():
+            await trio.lowlevel.checkpoint()
+            raise TransportError(FailureKind.CLOSED, "the connection is closed")
         if self._unanswered >= _MAX_UNANSWERED_PINGS:
             await trio.lowlevel.checkpoint()
             return
         self._ping_written = trio.Event()
         self._nursery.start_soon(self._wait_pong, payload)
         await self._ping_written.wait()
+        self._check_whole()
+
+    def _check_whole(self) -> None:
+        """Refuse to call written what was cut."""
+        if self._stream.is_cut:
+            error = closed(1006, "", self._stream)
+            raise error from error.__cause__
+
+    def _note_failed_write(self) -> None:
+        self._ping_written.set()  # as written as it will ever be
 
     async def _wait_pong(self, payload: bytes) -> None:
         # The library's ping() writes and waits in one call; `_note_sent` sees the write.
@@ -244,7 +272,7 @@ class TrioWebSocketTransport:
         """Give the peer a moment to close TCP first, after a close handshake."""
         closed = self._ws.closed
         if closed is not None and closed.code != 1006:
-            with trio.move_on_after(_CLOSE_GRACE):
+            with trio.move_on_after(CLOSE_GRACE):
                 await self._stream.ended.wait()
 
     async def _ended(self, exc: trio_websocket.ConnectionClosed) -> TransportError:
@@ -255,27 +283,8 @@ class TrioWebSocketTransport:
             return self._error
         if exc.reason is None:
             return TransportError(FailureKind.CLOSED, "the connection is closed")
-        code, text = exc.reason.code, exc.reason.reason
-        if code == 1006:
-            return TransportError(
-                FailureKind.CLOSED, "no close frame received or sent", close_code=1006
-            )
-        said = printable(text or "")
-        message = f"closed with code {code}" + (f": {said}" if said else "")
-        return TransportError(FailureKind.CLOSED, message, close_code=code, close_reason=said)
+        return closed(exc.reason.code, exc.reason.reason or "", self._stream)
 
 
-def _rejected(status: int, phrase: bytes, head: bytes) -> TransportError:
-    try:
-        headers = http.client.parse_headers(io.BytesIO(head))
-    except http.client.HTTPException:
-        text = f"HTTP {status} with unreadable headers"
-        return TransportError(FailureKind.PROTOCOL, text, http_status=status)
-    said = printable(phrase.decode("latin-1"), 60)
-    return TransportError(
-        FailureKind.REJECTED,
-        f"HTTP {status} {said}".rstrip(),
-        http_status=status,
-        retry_after=retry_after_seconds(headers.get("Retry-After")),
-        location=headers.get("Location"),
-    )
+def _is_longer(message: Message, limit: int) -> bool:
+    return len(message.encode() if isinstance(message, str) else message) > limit
