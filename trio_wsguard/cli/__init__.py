@@ -1,4 +1,4 @@
-"""The command line: ``trio-wsguard demo`` and ``trio-wsguard watch URL``.
+"""The command line: ``trio-wsguard demo``, ``watch URL`` and ``conformance``.
 
 This file imports nothing of the extra ``cli``, so that it can say what is
 missing.

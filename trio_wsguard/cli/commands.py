@@ -14,6 +14,7 @@ import trio
 
 import trio_wsguard as wsguard
 from trio_wsguard.cli import lines
+from trio_wsguard.cli.conformance import ConformanceOptions, run_conformance
 from trio_wsguard.cli.demo import DEFAULT_SECONDS, MIN_SECONDS, run_demo
 from trio_wsguard.cli.watch import HEARTBEATS, POLICIES, WatchOptions, run_watch
 
@@ -29,6 +30,7 @@ _EXAMPLES: Final = """\b
 Examples:
   trio-wsguard demo                        see a guard survive five faults
   trio-wsguard watch wss://feed.example/   guard an endpoint and watch it
+  trio-wsguard conformance                 prove the parts of the library, or yours
 """
 _DEMO_EXAMPLES: Final = """\b
 Examples:
@@ -41,6 +43,14 @@ Examples:
   trio-wsguard watch wss://feed.example/v1 -H 'Authorization: Bearer ...'
   trio-wsguard watch ws://localhost:8080 --policy low-latency --wait
   trio-wsguard watch wss://feed.example/v1 --json | jq .event
+"""
+_CONFORMANCE_EXAMPLES: Final = """\b
+Examples:
+  trio-wsguard conformance                          the library's own parts
+  trio-wsguard conformance --backoff app.net:policy
+  trio-wsguard conformance --heartbeat app.net:Heartbeat --profile thorough
+  trio-wsguard conformance --property delay_within_cap --seed 1
+  trio-wsguard conformance --list                   what is there to prove
 """
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -224,3 +234,66 @@ def watch(
         is_patient=wait,
     )
     return _run_async(run_watch, options)
+
+
+@cli.command(context_settings=_CONTEXT, epilog=_CONFORMANCE_EXAMPLES)
+@click.option("--transport", metavar="PKG.MOD:FACTORY", help="A transport factory, or a name.")
+@click.option(
+    "--backoff",
+    metavar="PKG.MOD:OBJECT",
+    help="A backoff, a BackoffPolicy, or what makes one.",
+)
+@click.option("--heartbeat", metavar="PKG.MOD:FACTORY", help="What makes a heartbeat.")
+@click.option(
+    "--profile",
+    type=click.Choice(["quick", "thorough"]),
+    default="quick",
+    show_default=True,
+    help="How many examples: a hundred of most properties, or thousands.",
+)
+@click.option(
+    "--seed", type=int, metavar="N", help="Chooses the examples.  [default: a new one each time]"
+)
+@click.option(
+    "--arm",
+    type=click.Choice(["simulated", "loopback", "all"]),
+    default="all",
+    show_default=True,
+    help="In virtual time, on real sockets of this machine, or both.",
+)
+@click.option(
+    "--property",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Try this one only; may be given several times.",
+)
+@click.option("--list", "is_list", is_flag=True, help="Show what would be tried, and try nothing.")
+def conformance(
+    transport: str | None,
+    backoff: str | None,
+    heartbeat: str | None,
+    profile: str,
+    seed: int | None,
+    arm: str,
+    names: tuple[str, ...],
+    is_list: bool,
+) -> int:
+    """Prove the library's parts, or yours, by properties.
+
+    Each property is tried on many examples. Where parts of yours are named,
+    only what concerns them is tried. The exit code is 0 if all properties
+    hold, and 1 if one does not: then the smallest example is shown for which
+    it does not.
+    """
+    options = ConformanceOptions(
+        transport=transport,
+        backoff=backoff,
+        heartbeat=heartbeat,
+        profile=profile,
+        seed=seed,
+        arm=arm,
+        names=names,
+        is_list=is_list,
+    )
+    return run_conformance(options)
