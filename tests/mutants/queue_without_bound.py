@@ -22,5 +22,5 @@ def mutated() -> Iterator[Parts]:
     async def read_on(_self: Connection) -> None:
         await trio.lowlevel.checkpoint()
 
-    with mock.patch.object(Connection, "wait_for_consumer", read_on):
+    with mock.patch.object(Connection, "wait_for_room", read_on):
         yield Parts()

@@ -334,6 +334,44 @@ async def test_a_second_silence_is_told_in_time(net: Net) -> None:
     assert raised == pytest.approx([30, 67])
 
 
+async def test_unread_messages_do_not_pile_up_over_connections(net: Net) -> None:
+    """What an application never reads stays bounded, however many connections come and go."""
+
+    async def flood(ws: trio_websocket.WebSocketConnection) -> None:
+        for number in range(100):
+            await ws.send_message(str(number))
+
+    net.script(accept(flood))
+    policy = quick(max_queue=10, max_connection_failures=None)
+    async with net.open(policy=policy) as ws:
+        await trio.sleep(2000)
+        assert ws.generation > 30
+        assert ws.snapshot().queue_depth <= 2 * 10 + 100  # a read may hold all of a flood
+
+
+async def test_on_connect_reads_though_the_queue_is_full(net: Net) -> None:
+    """A full queue keeps nobody from logging in: `on_connect` gets what it asks for, in order."""
+
+    async def greet(ws: trio_websocket.WebSocketConnection) -> None:
+        for number in range(9):
+            await ws.send_message(str(number))
+        await idle(ws)
+
+    heard: list[object] = []
+
+    async def log_in(connection: wsguard.Connection) -> None:
+        heard.append([await connection.get_message() for _ in range(2)])
+
+    net.script(accept(greet))
+    async with net.open(policy=quick(max_queue=3), on_connect=log_in) as ws:
+        await trio.sleep(1)
+        ws.force_reconnect()
+        await ws.wait_state(RECONNECTING)
+        await ws.wait_connected()
+        assert [await ws.get_message() for _ in range(8)] == [*"234", *"2345", "6"]
+    assert heard == [["0", "1"]] * 2
+
+
 async def test_a_burst_is_no_slow_consumer(net: Net) -> None:
     """A burst that fills the queue, and is taken at once, raises nothing."""
 

@@ -115,3 +115,10 @@ async def test_nothing_follows_a_cut_frame(name: str) -> None:
     assert record.violation is None
     assert record.messages == []
     assert record.is_cut
+
+
+async def test_an_upgrade_and_its_end_in_one_read_is_a_connection(name: str) -> None:
+    """A whole 101 with FIN right behind it opens; the loss comes after it, not instead."""
+    async with opened(name, ScriptedPeer(Script(Accept(), Drop()))) as (one, _):
+        heard, error = await drained(one)
+    assert (heard, error.close_code) == ([], 1006)

@@ -68,7 +68,10 @@ class Connection:
         self.setup = setup
         self.ending: Ending | None = None
         self.is_ready = False
-        self.inbox = MessageQueue(setup.policy.max_queue)
+        # What the application has left unread counts here, too: however many
+        # connections come and go, all together hold no more than one would.
+        self.inbox = MessageQueue(max(0, setup.policy.max_queue - len(setup.queue)))
+        self._asked = trio.Event()
         self.writer = Writer(self)
         # Set by serve(), before anyone else can reach the connection.
         self.transport: Transport
@@ -99,6 +102,7 @@ class Connection:
                 return self.inbox.pop()
             if self.ending is not None:
                 raise ConnectionLostError(self.ending.failure, self.generation)
+            self._asked.set()
             await self.inbox.wait_readable()
 
     async def send_message(self, message: Message) -> None:
@@ -176,6 +180,7 @@ class Connection:
         early, self.inbox = self.inbox, self.setup.queue
         self.inbox.put(early.pop_all())
         early.wake()
+        self._asked.set()
         self.setup.journal.move(CONNECTED, "ready")
 
     async def _say_goodbye(self) -> None:
@@ -214,14 +219,30 @@ class Connection:
 
     # --- receiving -----------------------------------------------------------
 
-    async def wait_for_consumer(self) -> None:
-        """Wait until the application has taken half of the queue.
+    async def wait_for_room(self) -> None:
+        """Wait until there is room for what is read next.
 
-        A connection known to be broken is read to its end without waiting:
-        the application may itself be waiting for the next one.
+        During `on_connect` that is what it asks for; afterwards the application
+        must have taken half of the queue.
         """
-        if self.writer.is_broken:
-            return
+        while not self.is_ready:
+            if self.inbox.is_asked:
+                return
+            self._asked = trio.Event()
+            await self._asked.wait()
+        if self.writer.broken_by is None and self.inbox.is_full:
+            await self._wait_for_consumer()
+        # A connection known to be broken is read to its end without waiting: the
+        # application may itself be waiting for the next one. But not without end.
+        if self.writer.broken_by is not None and self._is_overfull:
+            self.fail(self.writer.broken_by)
+            await trio.lowlevel.checkpoint_if_cancelled()
+
+    @property
+    def _is_overfull(self) -> bool:
+        return len(self.inbox) >= 2 * self.setup.policy.max_queue
+
+    async def _wait_for_consumer(self) -> None:
         with trio.move_on_after(_BURST):
             await self.inbox.wait_half_empty()
             return

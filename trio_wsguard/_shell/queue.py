@@ -26,7 +26,7 @@ class MessageQueue:
     that was read is ever held by a task that can be cancelled.
 
     Args:
-        limit: Messages at which reading stops.
+        limit: Messages at which reading stops; 0 to read only what is asked for.
 
     Attributes:
         is_finished: Whether who finds it empty must look whether more can come.
@@ -44,6 +44,16 @@ class MessageQueue:
 
     def __len__(self) -> int:
         return len(self._items)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether to stop reading."""
+        return len(self._items) >= self._limit
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether someone waits for a message."""
+        return self._readable is not None
 
     def put(self, batch: list[Message]) -> bool:
         """Add messages and wake who waits for them; tell whether to stop reading."""

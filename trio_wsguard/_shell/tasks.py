@@ -20,14 +20,16 @@ async def receive_task(connection: Connection) -> None:
     feels it (backpressure).
     """
     receive, received = connection.transport.receive, connection.vitals.received
+    is_full = connection.inbox.is_full
     while True:
+        if is_full:
+            await connection.wait_for_room()
         try:
             batch = await receive()
         except TransportError as exc:
             connection.end_by_peer(exc)
             return
-        if connection.inbox.put(received(batch)):
-            await connection.wait_for_consumer()
+        is_full = connection.inbox.put(received(batch))
 
 
 async def heartbeat_task(connection: Connection) -> None:

@@ -25,12 +25,12 @@ class Writer:
         connection: The connection.
 
     Attributes:
-        is_broken: Whether a write failed: what was received before is still
-            read, and then the connection ends.
+        broken_by: How a write failed, if one did: what was received before is
+            still read, and then the connection ends.
     """
 
     def __init__(self, connection: Connection) -> None:
-        self.is_broken = False
+        self.broken_by: TransportError | None = None
         self._connection = connection
         self._lock = trio.Lock()
 
@@ -46,7 +46,7 @@ class Writer:
         connection = self._connection
         await self._acquire()
         try:
-            if connection.ending is not None or self.is_broken:
+            if connection.ending is not None or self.broken_by is not None:
                 await trio.lowlevel.checkpoint()
                 return False
             try:
@@ -97,7 +97,7 @@ class Writer:
 
     def _broken_by(self, exc: TransportError) -> ConnectionLostError:
         connection = self._connection
-        self.is_broken = True
+        self.broken_by = exc
         connection.inbox.release()
         failure = classify(exc, connection.setup.policy.rules)
         if connection.ending is not None and connection.ending.failure is not None:

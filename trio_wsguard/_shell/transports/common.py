@@ -30,10 +30,12 @@ class AnswerHead:
 
     Attributes:
         rest: What came behind the head.
+        is_upgrade: Whether it is whole, and agrees to speak WebSocket.
     """
 
     def __init__(self) -> None:
         self.rest = b""
+        self.is_upgrade = False
         self._head = bytearray()
 
     def read(self, chunk: bytes | bytearray) -> TransportError | None:
@@ -52,7 +54,9 @@ class AnswerHead:
         head, blank, rest = bytes(self._head).partition(b"\r\n\r\n")
         if blank:
             self.rest = rest
-            return _judge(head + blank)
+            error = _judge(head + blank)
+            self.is_upgrade = error is None
+            return error
         if len(self._head) > _MAX_HEAD:
             return TransportError(FailureKind.PROTOCOL, "the answer's headers do not end")
         return None

@@ -116,6 +116,7 @@ class TrioWebSocketTransport:
         self._ping_written = trio.Event()
         self._close_written = trio.Event()
         self._unanswered = 0
+        self._is_told = False
         self._ws: trio_websocket.WebSocketConnection
 
     async def open(self) -> None:
@@ -169,7 +170,9 @@ class TrioWebSocketTransport:
                 self._settle(error)
 
     def _end_handshake(self) -> None:
-        self._settle(ended_in_handshake(self._stream))
+        # An answer that is whole is the library's to judge, though nothing follows it.
+        if not self._head.is_upgrade:
+            self._settle(ended_in_handshake(self._stream))
 
     @property
     def subprotocol(self) -> str | None:
@@ -181,6 +184,7 @@ class TrioWebSocketTransport:
         try:
             message = await self._ws.get_message()
         except trio_websocket.ConnectionClosed as exc:
+            self._is_told = True
             error = await self._ended(exc)
             raise error from error.__cause__
         # The library counts characters. Only what may be too long is encoded.
@@ -188,9 +192,7 @@ class TrioWebSocketTransport:
         if _MAX_BYTES * len(message) > limit and _is_longer(message, limit):
             await finish_without_waiting(self.aclose, MESSAGE_TOO_BIG, "")
             text = f"a message is longer than {limit} bytes"
-            self._error = TransportError(
-                FailureKind.PROTOCOL, text, close_code=MESSAGE_TOO_BIG
-            )
+            self._error = TransportError(FailureKind.PROTOCOL, text, close_code=MESSAGE_TOO_BIG)
             raise self._error
         return [message]
 
@@ -208,16 +210,17 @@ class TrioWebSocketTransport:
         self._check_whole()
 
     async def ping(self, payload: bytes) -> None:
-        """Send a ping; skipped while a thousand lie unanswered.
+        """Send a ping; skipped where nobody answers: the peer closed, or left a thousand so.
 
         The library keeps each unanswered ping for the connection's life. A
         peer that leaves a thousand of them without an answer is alive by its
         traffic or long since given up.
         """
-        if self._ws.closed is not None or self._host_done.is_set():
+        if self._is_told:
             await trio.lowlevel.checkpoint()
-            raise TransportError(FailureKind.CLOSED, "the connection is closed")
-        if self._unanswered >= _MAX_UNANSWERED_PINGS:
+            raise self._error or TransportError(FailureKind.CLOSED, "the connection is closed")
+        # Once the peer has closed there is no point in asking; `receive` will tell of it.
+        if self._ws.closed is not None or self._unanswered >= _MAX_UNANSWERED_PINGS:
             await trio.lowlevel.checkpoint()
             return
         self._ping_written = trio.Event()
