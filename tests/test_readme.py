@@ -46,6 +46,15 @@ async def test_the_example_runs(tmp_path: Path) -> None:
     assert done.stdout.decode() == "1 tick 0\n1 tick 1\n"
 
 
+def test_the_simulated_example_runs(tmp_path: Path) -> None:
+    """The README's second example prints a trace with a fault, a loss and a way back."""
+    script = tmp_path / "simulated.py"
+    script.write_text(re.findall(r"```python\n(.*?)```", README, re.DOTALL)[1])
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)  # noqa: S603 - our own code
+    for line in ("begins: Blackhole", "CONNECTED -> RECONNECTING (HEARTBEAT", "gap of"):
+        assert line in done.stdout
+
+
 def test_the_diagram_is_the_table() -> None:
     """The state diagram is generated from the table of transitions."""
     assert mermaid_diagram() in README

@@ -85,7 +85,7 @@ _TWO_WAY: Final[SearchStrategy[Callable[[Direction], Fault]]] = st.sampled_from(
         lambda way: faults.StallRead(direction=way),
         lambda way: faults.Hold(direction=way),
         lambda way: faults.HalfClose(direction=way),
-        lambda way: faults.Slicer(size=1, direction=way),
+        lambda way: faults.Slicer(size=20, direction=way),
         lambda way: faults.Bandwidth(rate=100, direction=way),
         lambda way: faults.Loss(rate=0.2, direction=way),
         lambda way: faults.LimitData(size=300, direction=way),
