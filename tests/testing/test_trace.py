@@ -163,3 +163,24 @@ def test_events_in_a_line() -> None:
     expected = "CONNECTED -> RECONNECTING (reset, retrying in 3 s) generation 2"
     assert describe(change) == expected
     assert describe(wsguard.EventsDropped(count=3)) == "3 events dropped"
+
+
+def test_tls_is_one_line() -> None:
+    """Of an encrypted direction nothing is shown but that it is one: a handshake is random."""
+    recorder = Recorder()
+    log = recorder.log(FakeClock(), "1 >")
+    log(b"\x16\x03\x01\x02\x00" + bytes(512))
+    log(b"\x17\x03\x03 more")
+    log("FIN")
+    assert [entry.what for entry in recorder.trace()] == ["TLS, encrypted", "FIN"]
+
+
+def test_an_excerpt_leaves_beats_out_where_it_is_short_of_room() -> None:
+    """A short trace is shown whole; of a long one the last entries that tell something."""
+    entries = [
+        TraceEntry(float(n), "1 >", what) for n, what in enumerate(("FIN", "PING 'a'", "RST"))
+    ]
+    assert Trace(entries).excerpt(3).count("\n") == 2
+    shown = Trace(entries).excerpt(2)
+    assert "FIN" in shown
+    assert "PING" not in shown

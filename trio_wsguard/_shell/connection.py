@@ -235,7 +235,7 @@ class Connection:
         # A connection known to be broken is read to its end without waiting: the
         # application may itself be waiting for the next one. But not without end.
         if self.writer.broken_by is not None and self._is_overfull:
-            self.fail(self.writer.broken_by)
+            self.end_by_peer(self.writer.broken_by)
             await trio.lowlevel.checkpoint_if_cancelled()
 
     @property

@@ -42,6 +42,7 @@ from trio_wsguard.testing.faults import random_plan as random_plan
 from trio_wsguard.testing.link import Link as Link
 from trio_wsguard.testing.network import Listener as Listener
 from trio_wsguard.testing.network import SimulatedNetwork as SimulatedNetwork
+from trio_wsguard.testing.simulation import StandstillError as StandstillError
 from trio_wsguard.testing.simulation import run_simulation as run_simulation
 from trio_wsguard.testing.stream import SimulatedStream as SimulatedStream
 from trio_wsguard.testing.trace import Trace as Trace

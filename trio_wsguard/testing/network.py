@@ -70,7 +70,8 @@ class SimulatedNetwork:
     that leaves the block carries the end of the trace as a note.
 
     Args:
-        seed: Where all chance comes from: that of faults, and trio's schedule.
+        seed: Where all chance comes from: that of faults and, unless it runs in
+            `run_simulation`, which has a seed for that, trio's schedule.
         buffer_size: Bytes that one direction of a connection takes before a
             sender blocks.
         give_up_after: Seconds without an acknowledgement after which a kernel
@@ -122,7 +123,7 @@ class SimulatedNetwork:
         if isinstance(error, Exception) and self._recorder.is_on:
             trace = self.trace()
             error.add_note(f"seed {self.seed}, the last of {len(trace)} entries of the trace:")
-            error.add_note(str(trace[-_SHOWN:]))
+            error.add_note(trace.excerpt(_SHOWN))
         self._nursery.cancel_scope.cancel()
         return await self._stack.__aexit__(kind, error, traceback)
 
@@ -204,11 +205,11 @@ class SimulatedNetwork:
         await trio.sleep(dialing.delay)
         if dialing.error is not None:
             raise dialing.error
+        if dialing.handler is not None:
+            return self._establish(link, None, dialing.handler)
         if target.host not in self._hosts:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         listener = self._hosts[target.host].get(target.port)
-        if dialing.handler is not None:
-            return self._establish(link, None, dialing.handler)
         if listener is None:
             raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
         return self._establish(link, listener, listener.handler)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from trio_wsguard.testing.peer import LoopbackServer, Script, ScriptedPeer
 
 ROW: Final = "trio_wsguard_row"  # the name of a property's row among a report's user properties
+_SHOWN: Final = 200  # entries of the trace under a failed test
 _PARTS: Final = ("backoff", "heartbeat", "transport")
 _NETWORK: Final = pytest.StashKey["SimulatedNetwork"]()
 _CHOSEN: Final = pytest.StashKey["Parts"]()
@@ -152,7 +153,7 @@ def pytest_runtest_makereport(
     report = yield
     network = item.stash.get(_NETWORK, None)
     if network is not None and report.when == "call" and report.failed:
-        report.sections.append(("trace of the simulated network", str(network.trace())))
+        report.sections.append(("trace of the simulated network", network.trace().excerpt(_SHOWN)))
     return report
 
 
@@ -166,17 +167,18 @@ def _run_in_virtual_time(
     import trio
     import trio.testing
 
-    from trio_wsguard.testing.simulation import seeded_scheduling
+    from trio_wsguard.testing.simulation import keep_moving, seeded_scheduling
 
     clock = trio.testing.MockClock(autojump_threshold=0) if clock is None else clock
     with seeded_scheduling(0):
-        return trio.run(fn, clock=clock, instruments=instruments)
+        return trio.run(keep_moving, fn, clock=clock, instruments=instruments)
 
 
 @pytest.fixture
 def _virtual_time(request: pytest.FixtureRequest) -> None:
     # pytest-trio takes a clock only from a test that asks for it itself.
-    request.applymarker(pytest.mark.trio(run=_run_in_virtual_time))
+    # In front of the mark that its trio_mode adds: the first one wins.
+    request.node.add_marker(pytest.mark.trio(run=_run_in_virtual_time), append=False)
 
 
 @pytest.fixture

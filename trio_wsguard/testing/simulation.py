@@ -51,7 +51,9 @@ def seeded_scheduling(seed: int) -> Iterator[None]:
 
 
 class StandstillError(Exception):
-    """A simulation went on and on at one moment of virtual time: a loop that never waits.
+    """A simulation came to no end at one moment of virtual time.
+
+    A loop never waits, or every task waits for what will never come.
 
     Attributes:
         at: That moment, in virtual seconds.
@@ -62,7 +64,10 @@ class StandstillError(Exception):
         self.at = at
 
     def __str__(self) -> str:
-        return f"time stands still at {self.at:g} s: something loops without waiting"
+        return (
+            f"time stands still at {self.at:g} s: "
+            "something loops without waiting, or all wait for what never comes"
+        )
 
 
 class _Standstill(trio.abc.Instrument):
@@ -89,6 +94,23 @@ class _Standstill(trio.abc.Instrument):
             self._scope.cancel()
 
 
+async def keep_moving(fn: Callable[..., Awaitable[_T]], *args: Any) -> _T:
+    """Run an async function, but not for ever at one moment of virtual time.
+
+    Raises:
+        StandstillError: Time stood still for `MAX_ROUNDS` rounds of the scheduler.
+    """
+    with trio.CancelScope() as scope:
+        standstill = _Standstill(scope)
+        trio.lowlevel.add_instrument(standstill)
+        try:
+            return await fn(*args)
+        finally:
+            trio.lowlevel.remove_instrument(standstill)
+    assert standstill.found_at is not None  # noqa: S101 - nobody else has the scope
+    raise StandstillError(standstill.found_at)
+
+
 def run_simulation(fn: Callable[..., Awaitable[_T]], *args: Any, seed: int = 0) -> _T:
     """Run an async function in virtual time, deterministically.
 
@@ -107,14 +129,6 @@ def run_simulation(fn: Callable[..., Awaitable[_T]], *args: Any, seed: int = 0) 
     Raises:
         StandstillError: Time stood still for `MAX_ROUNDS` rounds of the scheduler.
     """
-
-    async def watched() -> _T:
-        with trio.CancelScope() as scope:
-            standstill = _Standstill(scope)
-            trio.lowlevel.add_instrument(standstill)
-            return await fn(*args)
-        assert standstill.found_at is not None  # noqa: S101 - nobody else has the scope
-        raise StandstillError(standstill.found_at)
-
     with seeded_scheduling(seed):
-        return trio.run(watched, clock=trio.testing.MockClock(autojump_threshold=0))
+        clock = trio.testing.MockClock(autojump_threshold=0)
+        return trio.run(keep_moving, fn, *args, clock=clock)

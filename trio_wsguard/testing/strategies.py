@@ -52,6 +52,7 @@ _RETRY_AFTER: Final = (
     *("0", "1", "30", "299", "301", "100000000000000000000"),
     *("-1", "1.5", "soon", "", "Fri, 31 Feb 2026 99:99:99 GMT", "Mon, 01 Jan 1990 00:00:00 GMT"),
 )
+_NO_ANSWERS: Final = (Drop(), Reset(), Silence(), Redirect("ws://nowhere.example/"))
 _GARBAGE: Final = (
     b"SSH-2.0-OpenSSH_9.2\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
@@ -161,10 +162,9 @@ def _violations() -> list[Step]:
 def refusals() -> SearchStrategy[Script]:
     """Draw a script that never accepts, and after which a guard tries again."""
     return st.one_of(
-        st.sampled_from([Script(Drop()), Script(Reset()), Script(Silence())]),
+        st.sampled_from([Script(step) for step in _NO_ANSWERS]),
         rejections(transient_statuses()).map(Script),
         st.sampled_from([Script(SendRaw(raw), Silence()) for raw in _GARBAGE]),
-        st.just(Script(Redirect("ws://nowhere.example/"))),
     )
 
 

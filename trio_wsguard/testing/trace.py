@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trio_wsguard.testing.flow import Clock
 
 _MAX_HEAD: Final = 2**16
+_TLS: Final = b"\x16\x03"  # a handshake record; what is in it is random
 UP: Final = ">"
 DOWN: Final = "<"
 
@@ -76,6 +77,18 @@ class Trace(Sequence[TraceEntry]):
 
     def __repr__(self) -> str:
         return f"<Trace of {len(self)} entries>"
+
+    def excerpt(self, count: int) -> str:
+        """Show the last entries; of a longer trace, without pings and pongs.
+
+        Args:
+            count: How many entries.
+        """
+        entries = self._entries
+        if len(entries) > count:
+            telling = [one for one in entries if not one.what.startswith(("PING", "PONG"))]
+            entries = tuple(telling[-count:])
+        return "\n".join(map(str, entries))
 
     def difference(self, other: Trace) -> str:
         """Tell where two traces part; empty if they do not."""
@@ -134,11 +147,17 @@ class _Decoder:
     def __init__(self) -> None:
         self._head: bytearray | None = bytearray()
         self._frames = FrameReader()
+        self._is_encrypted = False
 
     def feed(self, data: bytes) -> list[str]:
+        if self._is_encrypted:
+            return []
         lines: list[str] = []
         if self._head is not None:
             self._head += data
+            if self._head.startswith(_TLS):
+                self._is_encrypted = True
+                return ["TLS, encrypted"]
             head, end, data = bytes(self._head).partition(b"\r\n\r\n")
             if not end and not self._is_strange():
                 return []

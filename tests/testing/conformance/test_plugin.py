@@ -131,6 +131,7 @@ def test_switched_off(tmp_path: Path) -> None:
 FIXTURES: Final = """
 import pytest
 import trio
+import trio.testing
 import trio_wsguard as wsguard
 from trio_wsguard.testing.peer import Accept, Echo, Push, Reject, Script
 
@@ -165,6 +166,10 @@ async def test_loopback(loopback_peer):
     assert f":{served.server.port}/" in served.url
 
 @pytest.mark.trio
+async def test_virtual_time(simulated_network):
+    assert isinstance(trio.lowlevel.current_clock(), trio.testing.MockClock)
+
+@pytest.mark.trio
 async def test_that_fails(simulated_network, scripted_peer):
     scripted_peer(Script(Accept(), Echo()))
     await talk("ws://peer.example/", dial=simulated_network.dial)
@@ -172,11 +177,13 @@ async def test_that_fails(simulated_network, scripted_peer):
 """
 
 
-def test_fixtures(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["false", "true"])
+def test_fixtures(mode: str, tmp_path: Path) -> None:
     """The fixtures give networks and peers, and a failing test shows what the network saw."""
     (tmp_path / "test_fixtures.py").write_text(FIXTURES)
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\ntrio_mode = {mode}\n")
     code, out = run_pytest(tmp_path, "test_fixtures.py", "-W", "error")
     assert code == 1
-    assert "1 failed, 3 passed" in out, out
+    assert "1 failed, 4 passed" in out, out
     trace = out.partition("trace of the simulated network")[2]
     assert re.search(r"^ *0\.0+ .* dials peer.example:80$", trace, re.MULTILINE)

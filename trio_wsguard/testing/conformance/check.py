@@ -22,7 +22,7 @@ from trio_wsguard.testing.conformance.violation import PropertyViolatedError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from trio_wsguard.testing.conformance.property import Property
+    from trio_wsguard.testing.conformance.property import Property, Subject
     from trio_wsguard.testing.conformance.report import Outcome
     from trio_wsguard.testing.peer.beats import BeatAnswer
 
@@ -127,11 +127,17 @@ def run_properties(
     return Report(tuple(_rows(plan(properties, arms), parts, Profile(profile), seed, progress)))
 
 
-def _check(parts: Parts, arms: Iterable[Arm], profile: Profile | str, seed: int | None) -> Report:
+def _check(
+    subject: Subject,
+    parts: Parts,
+    arms: Iterable[Arm],
+    profile: Profile | str,
+    seed: int | None,
+) -> Report:
     __tracebackhide__ = True
-    pairs = plan(all_properties(*parts.subjects), arms)
+    pairs = plan(all_properties(subject), arms)
     if not pairs:
-        raise LookupError(f"no property of {', '.join(parts.subjects)} can be tried there")
+        raise LookupError(f"no property of {subject} can be tried there")
     seed_used = default_seed() if seed is None else seed
     rows: list[Row] = []
     for row in _rows(pairs, parts, Profile(profile), seed_used, None):
@@ -157,7 +163,7 @@ def check_backoff(
         PartError: It is no backoff.
     """
     __tracebackhide__ = True
-    return _check(Parts.of(backoff=policy), Arm, profile, seed)
+    return _check("backoff", Parts.of(backoff=policy), Arm, profile, seed)
 
 
 def check_heartbeat(
@@ -183,7 +189,7 @@ def check_heartbeat(
         PartError: It makes no heartbeat.
     """
     __tracebackhide__ = True
-    return _check(Parts.of(heartbeat=factory, answer=answer), Arm, profile, seed)
+    return _check("heartbeat", Parts.of(heartbeat=factory, answer=answer), Arm, profile, seed)
 
 
 def check_transport(
@@ -206,7 +212,7 @@ def check_transport(
         PartError: It is no transport factory.
     """
     __tracebackhide__ = True
-    return _check(Parts.of(transport=factory), arms, profile, seed)
+    return _check("transport", Parts.of(transport=factory), arms, profile, seed)
 
 
 def check_guard(
@@ -229,4 +235,4 @@ def check_guard(
         PartError: It cannot be called.
     """
     __tracebackhide__ = True
-    return _check(Parts.of(open_guard=open_guard), arms, profile, seed)
+    return _check("guard", Parts.of(open_guard=open_guard), arms, profile, seed)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _S: Final = wsguard.ConnectionState
 _SEEDS: Final = st.integers(0, 2**16)
 _EPS: Final = 1e-6
+_Timed = wsguard.StateChange | wsguard.Anomaly | wsguard.Recovery
 
 
 def _worlds() -> st.SearchStrategy[World]:
@@ -51,8 +52,7 @@ def time_runs_forward(run: Run) -> None:
             ratio = life.ws.snapshot().uptime_ratio
             elapsed = trio.current_time() - began_at
             connected = _connected_seconds(life, trio.current_time())
-        timed = wsguard.StateChange | wsguard.Anomaly | wsguard.Recovery
-        times = [event.at for event in life.events if isinstance(event, timed)]
+        times = [event.at for event in life.events if isinstance(event, _Timed)]
         for one, two in pairwise(times):
             expect(one <= two, f"an event of {two:g} s after one of {one:g} s")
         expect(

@@ -191,13 +191,13 @@ class Parts:
         if transport is not None:
             part = _transport_part(transport)
             given |= {"transport": transport, "transports": (part,)}
-            subjects.append("transport")
+            subjects.extend(("transport", "guard"))  # by itself, and with a guard on it
         if open_guard is not None:
             if not callable(open_guard):
                 raise PartError(open_guard, "cannot be called")
             given["open_guard"] = open_guard
             subjects.append("guard")
-        return cls(**given, subjects=tuple(subjects) or SUBJECTS)
+        return cls(**given, subjects=tuple(dict.fromkeys(subjects)) or SUBJECTS)
 
 
 def _backoff_parts(backoff: object) -> dict[str, Any]:
