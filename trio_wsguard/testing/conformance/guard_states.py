@@ -13,7 +13,7 @@ from trio_wsguard.testing import strategies
 from trio_wsguard.testing.conformance.life import Life, World, open_life, policy_for
 from trio_wsguard.testing.conformance.property import Arm, property_of
 from trio_wsguard.testing.conformance.violation import expect
-from trio_wsguard.testing.peer import Accept, Close, Drop, Script
+from trio_wsguard.testing.peer import Accept, Close, Drop, Script, Silence
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -167,7 +167,7 @@ def close_wins_every_race(run: Run) -> None:
             await trio.sleep(at)
             before = life.ws.state
             began_at = trio.current_time()
-            with trio.move_on_after(1000):
+            with trio.move_on_after(60):
                 await life.ws.aclose()
             took = trio.current_time() - began_at
             bound = policy.close_timeout if before is _S.CONNECTED else 0
@@ -175,8 +175,11 @@ def close_wins_every_race(run: Run) -> None:
             final = (_S.CLOSED, _S.DISCONNECTED)
             expect(life.ws.state in final, f"it ended in {life.ws.state.name}")
 
+    # Half of the time it is caught in an attempt that leads nowhere.
+    stuck = st.just(World(scripts=(Script(Silence()),)))
+    times = strategies.seconds(0, 10) | strategies.seconds(0, 120)
     run.for_all(
-        {"world": worlds(run), "policy": strategies.policies(), "at": strategies.seconds(0, 120)},
+        {"world": worlds(run) | stuck, "policy": strategies.policies(), "at": times},
         check,
         share=0.6,
     )

@@ -12,6 +12,7 @@ import trio
 import trio_wsguard as wsguard
 from trio_wsguard._shell.nursery import open_flat_nursery
 from trio_wsguard.testing.conformance.property import Arm
+from trio_wsguard.testing.conformance.violation import expect
 from trio_wsguard.testing.network import SimulatedNetwork
 from trio_wsguard.testing.peer import Accept, Script, ScriptedPeer, open_loopback
 from trio_wsguard.testing.stream import SimulatedStream
@@ -31,6 +32,7 @@ ELSEWHERE: Final = "elsewhere"
 URL: Final = f"ws://{HOST}/"
 _MAX_EVENTS: Final = 2**16
 _TICKS: Final = 3
+_LEAVING: Final = 60.0  # seconds; no `close_timeout` that is drawn comes near
 
 # On real sockets nothing may wait for seconds; the ratios are the documented ones.
 _BRISK: Final = wsguard.GuardPolicy(
@@ -158,19 +160,24 @@ async def open_life(
         url = options.pop("url", url)
         guard = run.parts.open_guard(url, policy=policy or policy_for(run), **options)
         nursery = await stack.enter_async_context(open_flat_nursery())
+        leaving = trio.CancelScope()
         try:
-            async with guard as life.ws, life.ws.events(_MAX_EVENTS) as events:
-                recorded = trio.Event()
-                nursery.start_soon(_record, life, events, recorded)
-                try:
-                    yield life
-                finally:
-                    await life.ws.aclose()
-                    await recorded.wait()
+            with leaving:
+                async with guard as life.ws, life.ws.events(_MAX_EVENTS) as events:
+                    recorded = trio.Event()
+                    nursery.start_soon(_record, life, events, recorded)
+                    try:
+                        yield life
+                    finally:
+                        # One that cannot be closed would live on through the ages.
+                        leaving.deadline = trio.current_time() + _LEAVING
+                        await life.ws.aclose()
+                        await recorded.wait()
         finally:
             nursery.cancel_scope.cancel()
             if life.network is not None:
                 run.count(faults=life.network.faults_injected)
+        expect(not leaving.cancelled_caught, f"it was not closed within {_LEAVING:g} s")
 
 
 async def _make_world(run: Run, world: World, stack: AsyncExitStack) -> tuple[Life, str]:
