@@ -222,11 +222,14 @@ def anomalies_come_in_pairs(run: Run) -> None:
                 lasted = event.at - (since or 0)
                 expect(abs(event.duration - lasted) < _EPS, f"it lasted {lasted:g} s: {event}")
 
+    dead_first = st.builds(
+        lambda dead, rest: (dead, *rest), strategies.dead_connections(20), strategies.servers(2)
+    )
     run.for_all(
         {
             "world": st.builds(
                 World,
-                scripts=strategies.servers(),
+                scripts=strategies.servers() | dead_first,
                 faults=strategies.fault_plans().map(tuple),
                 seed=st.integers(0, 2**16),
             )
