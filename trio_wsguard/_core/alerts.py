@@ -1,0 +1,216 @@
+"""Figures in, alerts out: each raised once and resolved once.
+
+Rules are judged at a fixed interval, as Prometheus does it, and not at every
+change of a figure: what an alert costs is then known, and so is how often at
+most it can come and go. Whom an alert is told, when, and together with which
+others, is the business of `trio_wsguard._core.notify`.
+
+A figure without a value (nothing measured, or NaN) does not meet a condition,
+as in Prometheus, where it is an empty result: a pending alert is forgotten and
+a raised one is resolved. There is one exception. While the guard is not
+CONNECTED, nothing measured proves nothing: a guard that gave up makes no more
+attempts, and that is no recovery. An alert that is open then stays open.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from trio_wsguard._core.rules import DOCUMENTED_RULES, AlertLevel, AlertRule
+from trio_wsguard._errors import PolicyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from trio_wsguard._core.rules import Figures
+
+EVALUATION_INTERVAL: Final = 5.0  # seconds; a third of the time between two beats
+
+
+@attrs.frozen(kw_only=True)
+class Raised:
+    """An alert begins.
+
+    Attributes:
+        rule: Whose condition is met.
+        guard: The name of the guard.
+        value: The figure behind it, in its own unit.
+        at: When, in monotonic seconds.
+        time: When, in Unix seconds.
+    """
+
+    rule: AlertRule
+    guard: str
+    value: float
+    at: float
+    time: float
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells one alert from another: the guard and the rule, by name."""
+        return self.guard, self.rule.name
+
+    @property
+    def level(self) -> AlertLevel:
+        """How bad it is."""
+        return self.rule.level
+
+    @property
+    def message(self) -> str:
+        """One line for a person."""
+        rule = self.rule
+        return f"{rule.figure} is {self.value:.4g} ({rule.comparison} {rule.threshold:g})"
+
+
+@attrs.frozen(kw_only=True)
+class Resolved:
+    """An alert is over.
+
+    Attributes:
+        rule: Whose condition is no longer met.
+        guard: The name of the guard.
+        value: The figure behind it; ``None`` if nothing is measured any more.
+        duration: Seconds that it was raised.
+        at: When, in monotonic seconds.
+        time: When, in Unix seconds.
+    """
+
+    rule: AlertRule
+    guard: str
+    value: float | None
+    duration: float
+    at: float
+    time: float
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells one alert from another: the guard and the rule, by name."""
+        return self.guard, self.rule.name
+
+    @property
+    def level(self) -> AlertLevel:
+        """How bad it was."""
+        return self.rule.level
+
+    @property
+    def message(self) -> str:
+        """One line for a person."""
+        stand = "no longer measured" if self.value is None else f"{self.value:.4g}"
+        return f"{self.rule.figure} is {stand}; over after {self.duration:.0f} s"
+
+
+Alert = Raised | Resolved
+
+
+@attrs.define
+class _Standing:
+    """How one rule stands: at rest, pending (met, not raised) or raised."""
+
+    rule: AlertRule
+    met_at: float | None = None
+    unmet_at: float | None = None
+    raised: Raised | None = None
+
+    def judge(self, now: float, figures: Figures) -> Alert | None:
+        value, samples = figures.read(self.rule.figure)
+        if self.raised is None:
+            return self._judge_at_rest(now, figures, value, samples)
+        if self.rule.is_met(value) or (value is None and not figures.is_connected):
+            self.unmet_at = None
+            return None
+        self.unmet_at = now if self.unmet_at is None else self.unmet_at
+        if now < self.unmet_at + self.rule.keep_firing_for:
+            return None
+        return self.resolve(now, figures.snapshot.time, value)
+
+    def _judge_at_rest(
+        self, now: float, figures: Figures, value: float | None, samples: int | None
+    ) -> Raised | None:
+        if value is None or not (self.rule.is_met(value) and self.rule.is_enough(samples)):
+            self.met_at = None
+            return None
+        self.met_at = now if self.met_at is None else self.met_at
+        if now < self.met_at + self.rule.for_:
+            return None
+        snapshot = figures.snapshot
+        self.raised = Raised(
+            rule=self.rule, guard=snapshot.name, value=value, at=now, time=snapshot.time
+        )
+        return self.raised
+
+    def resolve(self, now: float, time: float, value: float | None) -> Resolved | None:
+        raised, self.raised, self.met_at, self.unmet_at = self.raised, None, None, None
+        if raised is None:
+            return None
+        return Resolved(
+            rule=self.rule,
+            guard=raised.guard,
+            value=value,
+            duration=now - raised.at,
+            at=now,
+            time=time,
+        )
+
+
+class Alerts:
+    """The alerts of one guard; they outlive its connections.
+
+    Args:
+        now: Monotonic seconds; the first judgement is due an interval later.
+        rules: What to look for.
+        interval: Seconds from one judgement to the next.
+
+    Raises:
+        PolicyError: Two rules have one name, or the interval is not above 0.
+    """
+
+    def __init__(
+        self,
+        now: float,
+        rules: Iterable[AlertRule] = DOCUMENTED_RULES,
+        interval: float = EVALUATION_INTERVAL,
+    ) -> None:
+        if not interval > 0:
+            raise PolicyError("interval", interval, "must be above 0")
+        self._standings = [_Standing(rule) for rule in rules]
+        names: set[str] = set()
+        for standing in self._standings:
+            if standing.rule.name in names:
+                raise PolicyError("rules", standing.rule.name, "is the name of two rules")
+            names.add(standing.rule.name)
+        self._interval = interval
+        self._due_at = now + interval
+
+    @property
+    def open(self) -> tuple[Raised, ...]:
+        """The alerts raised and not yet resolved, in the order of the rules."""
+        return tuple(s.raised for s in self._standings if s.raised is not None)
+
+    def next_deadline(self) -> float:
+        """Tell when to call `tick`, in monotonic seconds; infinite without rules."""
+        return self._due_at if self._standings else math.inf
+
+    def tick(self, now: float, figures: Figures) -> list[Alert]:
+        """Judge all rules; called too early it does nothing.
+
+        Args:
+            now: Monotonic seconds.
+            figures: The figures of this moment.
+
+        Returns:
+            What was raised and what was resolved, in the order of the rules.
+        """
+        if now < self._due_at:
+            return []
+        # Counted from now: a judgement that comes late is not made up for.
+        self._due_at = now + self._interval
+        judged = [standing.judge(now, figures) for standing in self._standings]
+        return [alert for alert in judged if alert is not None]
+
+    def finish(self, now: float, time: float) -> list[Resolved]:
+        """Resolve what is open: the guard is over, and nobody will judge it again."""
+        ended = [standing.resolve(now, time, None) for standing in self._standings]
+        return [resolved for resolved in ended if resolved is not None]
