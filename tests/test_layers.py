@@ -88,7 +88,16 @@ def test_trio_stays_in_the_shell(name: str) -> None:
 
 def test_importing_the_library_imports_no_extra() -> None:
     """`import trio_wsguard` needs none of the extras, nor the transport before it is used."""
-    extras = {"click", "rich", "websockets", "hypothesis", "pytest", "httpx", "trio_websocket"}
+    extras = {
+        "python_socks",
+        "click",
+        "rich",
+        "websockets",
+        "hypothesis",
+        "pytest",
+        "httpx",
+        "trio_websocket",
+    }
     code = f"import sys, trio_wsguard; print(sorted({extras!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own code
     assert done.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""Names with several addresses, on real sockets."""
+"""Names with several addresses, and how the sockets are set, on real sockets."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
 
 import trio_wsguard as wsguard
 from trio_wsguard import FailureKind
+from trio_wsguard._shell.dial import open_target, parse_url
 
 from .servers import accept, echo, open_guard, quick
 
@@ -51,3 +53,17 @@ async def test_all_addresses_refuse(server: Server, monkeypatch: pytest.MonkeyPa
             raise AssertionError("entered")
     (failure,) = caught.value.failures
     assert failure.kind is FailureKind.NETWORK
+
+
+@pytest.mark.parametrize("addresses", [["127.0.0.1"], ["127.0.0.2", "127.0.0.1"]])
+async def test_small_messages_wait_for_no_ack(
+    server: Server, monkeypatch: pytest.MonkeyPatch, addresses: list[str]
+) -> None:
+    """TCP_NODELAY is set on whatever we dial: a beat goes out at once."""
+    resolve_to(monkeypatch, *addresses)
+    server.script(accept(echo))
+    target = parse_url(server.url.replace("127.0.0.1", "several.test"))
+    stream = await open_target(target)
+    assert isinstance(stream, trio.SocketStream)
+    async with stream:
+        assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

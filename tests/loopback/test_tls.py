@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -14,6 +15,7 @@ import trustme
 
 import trio_wsguard as wsguard
 from trio_wsguard import ConnectionState, FailureKind
+from trio_wsguard._shell import tls
 
 from .servers import (
     BEATING,
@@ -38,6 +40,8 @@ from .servers import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from .servers import Handler, Peer
 
 CA = trustme.CA()
 
@@ -282,3 +286,219 @@ async def test_abnormal_ends_under_tls_leave_no_open_socket(
         await eventually(lambda: ws.generation == 21)
         await ws.wait_connected()
     await eventually(lambda: open_files() <= before)
+
+
+# --- sessions -------------------------------------------------------------------
+
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+
+
+class Resumptions(list[bool]):
+    """Notes, for each connection of a server, whether it took up an earlier session."""
+
+    def note(self, handler: Handler) -> Handler:
+        async def note(peer: Peer) -> None:
+            assert isinstance(peer._stream, trio.SSLStream)
+            self.append(peer._stream.session_reused)
+            await handler(peer)
+
+        return note
+
+
+@pytest.fixture(params=VERSIONS, ids=["1.2", "1.3"])
+def version(request: pytest.FixtureRequest, tls_server: Server) -> ssl.TLSVersion:
+    """The version of TLS that the server speaks."""
+    found: ssl.TLSVersion = request.param
+    assert tls_server.ssl_context is not None
+    tls_server.ssl_context.maximum_version = found
+    return found
+
+
+async def test_the_next_connection_takes_up_the_session(
+    tls_server: Server, client_context: ssl.SSLContext, version: ssl.TLSVersion
+) -> None:
+    """After the first connection every other resumes, whatever ended the one before."""
+    reused = Resumptions()
+    handlers = [accept(drop), respond(503), accept(close_with(1001)), accept(echo)]
+    tls_server.script(*map(reused.note, handlers))
+    async with open_guard(tls_server.url, ssl_context=client_context) as ws:
+        await eventually(lambda: ws.generation == 4)
+        await ws.send_message("x" * 100_000)
+        assert await ws.get_message() == "x" * 100_000
+        ws.force_reconnect()
+        await eventually(lambda: ws.generation == 5)
+        await ws.wait_connected()
+    assert reused == [False, True, True, True, True]
+
+
+async def test_a_server_that_takes_up_no_session(
+    tls_server: Server, client_context: ssl.SSLContext, version: ssl.TLSVersion
+) -> None:
+    """A server that gives no tickets is connected to all the same."""
+    reused = Resumptions()
+    assert tls_server.ssl_context is not None
+    tls_server.ssl_context.options |= ssl.OP_NO_TICKET
+    tls_server.ssl_context.num_tickets = 0
+    tls_server.script(*[reused.note(accept(drop))] * 2, reused.note(accept(echo)))
+    async with open_guard(tls_server.url, ssl_context=client_context) as ws:
+        await eventually(lambda: ws.generation == 3)
+        await ws.send_message("x")
+        assert await ws.get_message() == "x"
+    assert len(reused) == 3
+    assert not reused[0]
+
+
+async def test_a_server_that_restarts_with_new_keys(
+    tls_server: Server, client_context: ssl.SSLContext, version: ssl.TLSVersion
+) -> None:
+    """A server that cannot read the ticket is connected to at the first try."""
+    reused = Resumptions()
+    tls_server.script(reused.note(accept(echo)))
+    async with open_guard(tls_server.url, ssl_context=client_context) as ws:
+        await tls_server.stop()
+        tls_server.ssl_context = server_context("127.0.0.1")
+        tls_server.ssl_context.maximum_version = version
+        await tls_server.start()
+        await eventually(lambda: len(reused) == 2)
+        await ws.send_message("x")
+        assert await ws.get_message() == "x"
+        ws.force_reconnect()
+        await eventually(lambda: len(reused) == 3)
+    assert reused == [False, False, True]
+
+
+async def test_a_session_that_a_server_chokes_on_is_offered_once(
+    tls_server: Server, client_context: ssl.SSLContext, version: ssl.TLSVersion
+) -> None:
+    """After a handshake that failed with a session the next one is made without."""
+    reused = Resumptions()
+    context = tls_server.ssl_context
+
+    async def choke(peer: Peer) -> None:
+        tls_server.ssl_context = context
+        await peer.receive_some()
+        await peer.reset()
+
+    tls_server.script(reused.note(accept(echo)))
+    async with open_guard(tls_server.url, ssl_context=client_context) as ws:
+        tls_server.ssl_context = None
+        tls_server.script(choke, reused.note(accept(echo)))
+        ws.force_reconnect()
+        await eventually(lambda: ws.generation == 3)
+        await ws.wait_connected()
+    assert reused == [False, False]
+
+
+async def test_a_session_vouches_for_no_new_certificate(
+    tls_server: Server, client_context: ssl.SSLContext, version: ssl.TLSVersion
+) -> None:
+    """Where the keys are new the certificate is looked at, and one that is not trusted is fatal."""
+    tls_server.script(accept(echo))
+    async with open_guard(tls_server.url, ssl_context=client_context) as ws:
+        await tls_server.stop()
+        tls_server.ssl_context = server_context("127.0.0.1", ca=trustme.CA())
+        tls_server.ssl_context.maximum_version = version
+        await tls_server.start()
+        await ws.wait_state(ConnectionState.FAILED)
+        with pytest.raises(wsguard.GuardFailedError) as caught:
+            await ws.get_message()
+        assert caught.value.failures[-1].kind is FailureKind.TLS
+
+
+async def test_no_session_goes_to_another_origin(
+    tls_server: Server, client_context: ssl.SSLContext, version: ssl.TLSVersion
+) -> None:
+    """A server is offered its own sessions alone, though the other could read them."""
+    reused, others = Resumptions(), Resumptions()
+    async with trio.open_nursery() as nursery:
+        other = Server(nursery, ssl_context=tls_server.ssl_context)
+        await other.start()
+        tls_server.script(reused.note(respond(503)))
+        other.script(*[others.note(respond(503))] * 2, others.note(accept(echo)))
+        urls = [tls_server.url, other.url]
+        policy = quick(max_connection_failures=None)
+        async with open_guard(urls, ssl_context=client_context, policy=policy) as ws:
+            assert ws.generation == 6
+        assert reused == others == [False, True, True]
+        # The same address under another name.
+        urls = [other.url, other.url.replace("127.0.0.1", "localhost")]
+        other.script(others.note(respond(503)), others.note(accept(echo)))
+        async with open_guard(urls, ssl_context=client_context):
+            assert others[-2:] == [False, False]
+        nursery.cancel_scope.cancel()
+
+
+async def test_no_session_goes_from_one_guard_to_another(
+    tls_server: Server, client_context: ssl.SSLContext, version: ssl.TLSVersion
+) -> None:
+    """Two guards share nothing but the context they were given."""
+    reused = Resumptions()
+    tls_server.script(reused.note(accept(echo)))
+    for _ in range(2):
+        async with open_guard(tls_server.url, ssl_context=client_context):
+            pass
+    assert reused == [False, False]
+
+
+async def test_a_certificate_is_looked_at_once_a_day(
+    tls_server: Server,
+    client_context: ssl.SSLContext,
+    version: ssl.TLSVersion,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Sessions that follow each other do not put off a look at the certificate for ever."""
+    reused = Resumptions()
+    tls_server.script(reused.note(accept(echo)))
+    async with open_guard(tls_server.url, ssl_context=client_context) as ws:
+
+        async def reconnect() -> None:
+            ws.force_reconnect()
+            await ws.wait_state(ConnectionState.RECONNECTING)
+            await ws.wait_connected()
+
+        looked_at = trio.current_time()  # or a little earlier
+        await trio.sleep(0.2)
+        await reconnect()
+        monkeypatch.setattr(tls, "_MAX_AGE", trio.current_time() - looked_at)
+        await reconnect()
+        monkeypatch.undo()
+        await reconnect()
+    assert reused == [False, True, False, True]
+
+
+def living_sessions() -> int:
+    gc.collect()
+    return sum(isinstance(one, ssl.SSLSession) for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_no_session_outlives_its_guard(
+    tls_server: Server, client_context: ssl.SSLContext, is_cancelled: bool
+) -> None:
+    """Once the block is left no session is kept, though the guard object is."""
+    tls_server.script(accept(drop), accept(echo))
+    before = living_sessions()
+    with trio.CancelScope() as scope:
+        async with open_guard(tls_server.url, ssl_context=client_context) as ws:
+            await eventually(lambda: ws.generation == 2)
+            await ws.wait_connected()
+            ws.force_reconnect()
+            await eventually(lambda: ws.generation == 3)
+            await ws.wait_connected()
+            ws.force_reconnect()
+            assert await ws.wait_state(ConnectionState.RECONNECTING)
+            assert living_sessions() > before
+            await ws.wait_connected()
+            if is_cancelled:
+                scope.cancel()
+                await trio.sleep_forever()
+    assert living_sessions() == before
+
+
+async def test_sessions_are_bounded() -> None:
+    """Of many origins only the last ones are remembered."""
+    client = tls.TLSClient(None)
+    session: Any = type("Session", (), {"has_ticket": True})()
+    for port in range(100):
+        client._keep(session, tls._Checked((True, "a", port), 0.0))
+    assert [origin[2] for origin in client._sessions] == list(range(84, 100))

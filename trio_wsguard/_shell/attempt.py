@@ -7,20 +7,22 @@ endpoint is asked for anew the next time.
 from __future__ import annotations
 
 import inspect
-import ssl
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
 import trio
 
 from trio_wsguard._core.failure import FailureKind
 from trio_wsguard._errors import PolicyError, TransportError
-from trio_wsguard._shell.dial import Target, follow_redirect, open_tcp, parse_url, wrap_tls
+from trio_wsguard._shell.dial import Target, follow_redirect, open_target, parse_url, safe_url
+from trio_wsguard._shell.proxy import Proxies, open_through
+from trio_wsguard._shell.tls import TLSClient
 from trio_wsguard._shell.transport import Handshake
 from trio_wsguard._shell.watched import WatchedStream
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Awaitable, Callable, Sequence
 
     from trio_wsguard._core.failure import Failure
@@ -56,14 +58,21 @@ class Attempt:
 class Opener:
     """Opens the connections of one guard.
 
+    As a context manager it forgets, at the end, what it keeps between them:
+    TLS sessions.
+
     Args:
         policy: The settings.
         url: Where to: one URL, several to try in turn, or a callable.
         headers: Extra headers, or a callable.
         subprotocols: In order of preference.
-        dial: Opens the byte stream; ``None`` for TCP.
-        ssl_context: For ``wss://``; ``None`` for the system's defaults.
+        dial: Opens the byte stream; ``None`` for our own.
+        proxy: The URL of one, ``"env"``, or ``None``.
+        ssl_context: For TLS, with a proxy too; ``None`` for the system's defaults.
         transport: Opens the WebSocket over the stream.
+
+    Raises:
+        PolicyError: A setting is wrong.
     """
 
     def __init__(
@@ -74,6 +83,7 @@ class Opener:
         headers: Headers | None,
         subprotocols: Sequence[str],
         dial: Dial | None,
+        proxy: str | None,
         ssl_context: ssl.SSLContext | None,
         transport: TransportFactory,
     ) -> None:
@@ -81,14 +91,23 @@ class Opener:
         self._url = url
         self._headers = headers
         self._subprotocols = tuple(subprotocols)
-        self._dial = dial or open_tcp
-        self._ssl_context = ssl_context
+        self._dial = dial
+        self._proxies = Proxies(proxy)
+        self._tls = TLSClient(ssl_context)
         self._transport = transport
+        if dial is not None and proxy is not None:
+            raise PolicyError("dial", dial, "goes its own way: it and proxy exclude each other")
         if not callable(url):
             for one in _endpoints(url):
-                parse_url(one)
+                self._proxies.find(parse_url(one))
         if headers is not None and not callable(headers):
             _encode_headers(headers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tls.forget()
 
     @property
     def has_fresh_headers(self) -> bool:
@@ -139,23 +158,31 @@ class Opener:
             subprotocols=self._subprotocols,
             max_message_size=self._policy.max_message_size,
         )
-        raw = await self._dial(target)
+        raw = stream = await self._open_raw(target)
         try:
             stream = await self._secure(raw, target)
             watched = WatchedStream(stream, connection.setup.journal.monitor.counters)
             async with self._transport(watched, handshake, connection.on_pong) as transport:
                 await connection.serve(transport, watched, opening)
         finally:
+            self._tls.keep_sessions(stream)
             # By force and always: the library leaves sockets open after abnormal ends.
             await trio.aclose_forcefully(raw)
 
+    async def _open_raw(self, target: Target) -> trio.abc.Stream:
+        if self._dial is not None:
+            return await self._dial(target)
+        proxy = self._proxies.find(target)
+        if proxy is not None:
+            return await open_through(proxy, target, self._tls)
+        return await open_target(target)
+
     async def _secure(self, raw: trio.abc.Stream, target: Target) -> trio.abc.Stream:
-        if not target.is_secure or isinstance(raw, trio.SSLStream):
+        # What the user dialled may speak TLS already; a proxy's own TLS is not the target's.
+        is_done = self._dial is not None and isinstance(raw, trio.SSLStream)
+        if not target.is_secure or is_done:
             return raw
-        if self._ssl_context is None:
-            # Made once: loading the system's certificates takes tens of milliseconds.
-            self._ssl_context = ssl.create_default_context()
-        return await wrap_tls(raw, self._ssl_context, target.host)
+        return await self._tls.wrap(raw, target.host, target.origin)
 
     async def _ask_url(self, attempt: Attempt) -> object:
         if callable(self._url):
@@ -167,6 +194,11 @@ class Opener:
         if callable(self._headers):
             return await _call(self._headers, attempt)
         return self._headers or {}
+
+
+def name_of(url: Url) -> str:
+    """Name a guard by its URL, without its secrets."""
+    return safe_url(url if isinstance(url, str) else "guard" if callable(url) else url[0])
 
 
 async def _call(fn: Callable[[Attempt], Any], attempt: Attempt) -> object:

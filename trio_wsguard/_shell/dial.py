@@ -1,4 +1,4 @@
-"""From a URL to a byte stream: parsing, names, TCP, TLS.
+"""From a URL to a byte stream: parsing, names, TCP, Unix sockets.
 
 Names are looked up under a limiter of their own: a resolver that hangs holds
 its thread for as long as it likes, and trio's 40 worker threads belong to the
@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import socket
 import urllib.parse
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 import trio
@@ -18,13 +18,13 @@ import trio
 from trio_wsguard._core.failure import FailureKind, printable
 from trio_wsguard._errors import PolicyError, TransportError
 
-if TYPE_CHECKING:
-    import ssl
-
 _LOOKUPS: Final = trio.CapacityLimiter(16)
 _STAGGER: Final = 0.25  # seconds between addresses; RFC 8305's recommended delay
 _PORTS: Final = {"ws": 80, "wss": 443}
 _SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+# The form that the npm package ws and Bun have: the first colon ends the socket's path.
+_UNIX_SCHEMES: Final = {"ws+unix": False, "wss+unix": True}
+_UNRESERVED: Final = "/%:@!$&'()*+,;=~"
 
 
 @attrs.frozen(kw_only=True)
@@ -37,6 +37,8 @@ class Target:
         is_secure: Whether TLS is spoken.
         resource: Path and query, as they go into the request.
         authorization: The header made of user and password in the URL, if any.
+        socket_path: The Unix socket to connect to; ``None`` for TCP. Its host
+            counts as ``localhost``.
     """
 
     host: str
@@ -44,10 +46,14 @@ class Target:
     is_secure: bool
     resource: str
     authorization: str | None = attrs.field(default=None, repr=False)
+    socket_path: str | None = None
 
     @property
     def origin(self) -> tuple[bool, str, int]:
-        """What credentials are bound to (RFC 6454)."""
+        """What credentials and TLS sessions are bound to (RFC 6454)."""
+        if self.socket_path is not None:
+            # No host has a colon and then a slash.
+            return (self.is_secure, f"unix:{self.socket_path}", 0)
         return (self.is_secure, self.host.lower(), self.port)
 
     @property
@@ -59,7 +65,10 @@ class Target:
 
     def __str__(self) -> str:
         scheme = "wss" if self.is_secure else "ws"
-        return f"{scheme}://{self.host_header}{self.resource.partition('?')[0]}"
+        path = self.resource.partition("?")[0]
+        if self.socket_path is not None:
+            return f"{scheme}+unix:{urllib.parse.quote(self.socket_path)}:{path}"
+        return f"{scheme}://{self.host_header}{path}"
 
 
 def safe_url(url: str) -> str:
@@ -73,7 +82,7 @@ def safe_url(url: str) -> str:
 
 
 def parse_url(url: object) -> Target:
-    """Read a WebSocket URL.
+    """Read a WebSocket URL, also one of a Unix socket: ``ws+unix:/path/to.sock:/resource``.
 
     Raises:
         PolicyError: It is not one; user, password and query are not shown.
@@ -86,19 +95,46 @@ def parse_url(url: object) -> Target:
         host, port = parts.hostname, parts.port
     except ValueError as exc:
         raise PolicyError("url", shown, str(exc)) from None
+    if parts.scheme in _UNIX_SCHEMES:
+        return _parse_unix(parts, shown)
     if parts.scheme not in _PORTS:
         raise PolicyError("url", shown, "must begin with ws:// or wss://")
     if not host:
         raise PolicyError("url", shown, "has no host")
-    path = urllib.parse.quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
-    query = urllib.parse.quote(parts.query, safe="/%:@!$&'()*+,;=?~[]")
     return Target(
         host=host,
         port=_PORTS[parts.scheme] if port is None else port,
         is_secure=parts.scheme == "wss",
-        resource=f"{path}?{query}" if query else path,
+        resource=_resource(parts.path, parts.query),
         authorization=_basic(parts.username, parts.password),
     )
+
+
+def _parse_unix(parts: urllib.parse.SplitResult, shown: str) -> Target:
+    if not hasattr(socket, "AF_UNIX"):
+        raise PolicyError("url", shown, "this system has no Unix sockets (in Python)")
+    if parts.netloc:
+        raise PolicyError("url", shown, "has a host: write ws+unix:/path/to.sock:/resource")
+    path, _, resource = parts.path.partition(":")
+    socket_path = urllib.parse.unquote(path)
+    if not socket_path.startswith("/") or socket_path.endswith("/") or "\0" in socket_path:
+        raise PolicyError("url", shown, "needs the absolute path of a socket")
+    if resource and not resource.startswith("/"):
+        raise PolicyError("url", shown, "its resource, after the colon, must begin with /")
+    is_secure = _UNIX_SCHEMES[parts.scheme]
+    return Target(
+        host="localhost",
+        port=_PORTS["wss" if is_secure else "ws"],
+        is_secure=is_secure,
+        resource=_resource(resource, parts.query),
+        socket_path=socket_path,
+    )
+
+
+def _resource(path: str, query: str) -> str:
+    path = urllib.parse.quote(path or "/", safe=_UNRESERVED)
+    query = urllib.parse.quote(query, safe=_UNRESERVED + "?[]")
+    return f"{path}?{query}" if query else path
 
 
 def _basic(user: str | None, password: str | None) -> str | None:
@@ -112,13 +148,15 @@ def follow_redirect(target: Target, location: str) -> Target:
     """Tell where a redirect leads.
 
     Raises:
-        TransportError: It leads nowhere, or from TLS to plain text.
+        TransportError: It leads nowhere, from TLS to plain text, to a Unix
+            socket, or away from one.
     """
     here = urllib.parse.urlunsplit(
         ("wss" if target.is_secure else "ws", target.host_header, target.resource, "", "")
     )
     try:
         parts = urllib.parse.urlsplit(location)
+        _check_sockets(target, parts)
         if parts.scheme in _SCHEMES:
             location = urllib.parse.urlunsplit((_SCHEMES[parts.scheme], *parts[1:4], ""))
         # urljoin knows no ws:, so the join is done in the http: it stands for.
@@ -130,6 +168,8 @@ def follow_redirect(target: Target, location: str) -> Target:
         raise TransportError(
             FailureKind.PROTOCOL, f"redirected to an unusable URL: {safe_url(location)}"
         ) from None
+    if target.socket_path is not None:
+        return attrs.evolve(target, resource=led_to.resource)
     if target.is_secure and not led_to.is_secure:
         raise TransportError(FailureKind.PROTOCOL, f"redirected from TLS to plain {led_to}")
     if led_to.authorization is None and led_to.origin == target.origin:
@@ -137,18 +177,49 @@ def follow_redirect(target: Target, location: str) -> Target:
     return led_to
 
 
-async def open_tcp(target: Target) -> trio.abc.Stream:
+def _check_sockets(target: Target, parts: urllib.parse.SplitResult) -> None:
+    """Let no server send us to a local socket, nor one behind a socket to another place."""
+    shown = safe_url(parts.geturl())
+    if parts.scheme in _UNIX_SCHEMES:
+        raise TransportError(FailureKind.PROTOCOL, f"redirected to a Unix socket: {shown}")
+    if target.socket_path is not None and (parts.scheme or parts.netloc):
+        raise TransportError(FailureKind.PROTOCOL, f"redirected from a Unix socket to {shown}")
+
+
+async def open_target(target: Target) -> trio.abc.Stream:
+    """Connect straight to a target, without TLS.
+
+    Raises:
+        OSError: It cannot be reached.
+    """
+    if target.socket_path is not None:
+        return await trio.open_unix_socket(target.socket_path)
+    return await open_tcp(target.host, target.port)
+
+
+async def open_tcp(host: str, port: int) -> trio.SocketStream:
     """Connect to the first address that answers (happy eyeballs, RFC 8305).
+
+    `trio.SocketStream` sets TCP_NODELAY: a beat never waits for an ACK.
 
     Raises:
         OSError: No name, or no address answered.
     """
-    addresses = await trio.to_thread.run_sync(
-        _look_up, target.host, target.port, abandon_on_cancel=True, limiter=_LOOKUPS
-    )
+    addresses = await look_up(host, port)
     if len(addresses) == 1:
-        return await trio.open_tcp_stream(addresses[0], target.port)
-    return await _race(addresses, target.port)
+        return await trio.open_tcp_stream(addresses[0], port)
+    return await _race(addresses, port)
+
+
+async def look_up(host: str, port: int) -> list[str]:
+    """Find the addresses of a name, in the order in which to try them.
+
+    Raises:
+        OSError: It has none.
+    """
+    return await trio.to_thread.run_sync(
+        _look_up, host, port, abandon_on_cancel=True, limiter=_LOOKUPS
+    )
 
 
 def _look_up(host: str, port: int) -> list[str]:
@@ -162,7 +233,7 @@ def _look_up(host: str, port: int) -> list[str]:
     return [group[i] for i in range(longest) for group in (first, second) if i < len(group)]
 
 
-async def _race(addresses: list[str], port: int) -> trio.abc.Stream:
+async def _race(addresses: list[str], port: int) -> trio.SocketStream:
     winners: list[trio.SocketStream] = []
     errors: list[OSError] = []
     async with trio.open_nursery() as nursery:
@@ -188,22 +259,3 @@ async def _race(addresses: list[str], port: int) -> trio.abc.Stream:
         return winners[0]
     message = f"all {len(addresses)} addresses failed"
     raise OSError(message) from ExceptionGroup(message, errors)
-
-
-async def wrap_tls(stream: trio.abc.Stream, context: ssl.SSLContext, host: str) -> trio.abc.Stream:
-    """Speak TLS over a stream, the handshake included.
-
-    Done here and not on the first write, where WebSocket libraries hide the
-    certificate's error behind a hang.
-
-    Raises:
-        TransportError: `TLS`; its cause is the `ssl.SSLError`.
-    """
-    tls = trio.SSLStream(stream, context, server_hostname=host, https_compatible=True)
-    try:
-        await tls.do_handshake()
-    except trio.BrokenResourceError as exc:
-        cause = exc.__cause__ or exc
-        message = f"TLS handshake failed: {cause}"
-        raise TransportError(FailureKind.TLS, printable(message)) from cause
-    return tls

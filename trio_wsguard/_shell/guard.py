@@ -19,9 +19,8 @@ from trio_wsguard._core.state import (
 )
 from trio_wsguard._errors import ConnectionClosedError, IllegalTransitionError, PolicyError
 from trio_wsguard._policy import GuardPolicy
-from trio_wsguard._shell.attempt import Opener
+from trio_wsguard._shell.attempt import Opener, name_of
 from trio_wsguard._shell.connection import Connection, Setup
-from trio_wsguard._shell.dial import safe_url
 from trio_wsguard._shell.ending import NORMAL_CLOSURE, Ending
 from trio_wsguard._shell.heartbeats import Heartbeat, MessageHeartbeat, PingHeartbeat
 from trio_wsguard._shell.journal import Journal
@@ -320,6 +319,7 @@ async def open_guarded_websocket(
     transport: str | TransportFactory = "trio-websocket",
     compression: str | None = None,
     dial: Dial | None = None,
+    proxy: str | None = None,
     headers: Headers | None = None,
     subprotocols: Sequence[str] = (),
     ssl_context: ssl.SSLContext | None = None,
@@ -334,8 +334,9 @@ async def open_guarded_websocket(
     `close_timeout`; cancelling the scope around it ends everything at once.
 
     Args:
-        url: A ``ws://`` or ``wss://`` URL; several, tried in turn after
-            failures; or an (async) callable asked before every attempt.
+        url: A ``ws://``, ``wss://`` or ``ws+unix:/path/to.sock:/resource`` URL;
+            several, tried in turn after failures; or an (async) callable asked
+            before every attempt.
         policy: The settings; ``None`` for `GuardPolicy()`.
         heartbeat: What a beat says; ``None`` for `PingHeartbeat()`.
         transport: ``"trio-websocket"``; ``"websockets"``, the faster one (extra
@@ -343,11 +344,14 @@ async def open_guarded_websocket(
         compression: ``"deflate"`` to offer permessage-deflate (RFC 7692), which
             the faster transport can; ``None`` for none.
         dial: An async function from a `Target` to a byte stream, below TLS;
-            ``None`` for TCP. A stream that is an `trio.SSLStream` already is
-            taken as it is.
+            ``None`` for our own. A `trio.SSLStream` is taken as it is.
+        proxy: The URL of a proxy (extra `proxy`): ``http``, ``https``, ``socks4a`` and
+            ``socks5h`` look up the host's name there, ``socks4`` and ``socks5`` here.
+            ``"env"`` for what HTTPS_PROXY (wss), HTTP_PROXY (ws), ALL_PROXY and
+            NO_PROXY say now; ``None`` for none.
         headers: A mapping, or an (async) callable asked before every attempt.
         subprotocols: In order of preference.
-        ssl_context: For ``wss://``; ``None`` for the system's defaults.
+        ssl_context: For ``wss://`` and proxies; ``None`` for the system's defaults.
         on_connect: An async function run on every new connection before it
             counts as CONNECTED: log in, subscribe, resume.
         wait: Whether entering waits until CONNECTED.
@@ -370,31 +374,26 @@ async def open_guarded_websocket(
         headers=headers,
         subprotocols=subprotocols,
         dial=dial,
+        proxy=proxy,
         ssl_context=ssl_context,
         transport=find_transport(transport, compression),
     )
     setup = Setup(
         policy=policy,
         heartbeat=heartbeat,
-        journal=Journal(_name(name, url), policy),
+        journal=Journal(name_of(url) if name is None else name, policy),
         queue=MessageQueue(policy.max_queue),
         rng=random.Random() if rng is None else rng,  # noqa: S311 - jitter is no secret
         on_connect=on_connect,
     )
     supervisor = Supervisor(setup, opener)
     guard = GuardedWebSocket(setup, supervisor)
-    async with open_flat_nursery() as nursery:
-        nursery.start_soon(supervisor.run)
-        try:
-            if wait:
-                await guard.wait_connected()
-            yield guard
-        finally:
-            await guard.aclose()
-
-
-def _name(name: str | None, url: Url) -> str:
-    if name is not None:
-        return name
-    first = url if isinstance(url, str) else "guard" if callable(url) else url[0]
-    return safe_url(first)
+    with opener:
+        async with open_flat_nursery() as nursery:
+            nursery.start_soon(supervisor.run)
+            try:
+                if wait:
+                    await guard.wait_connected()
+                yield guard
+            finally:
+                await guard.aclose()

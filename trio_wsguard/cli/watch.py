@@ -40,6 +40,7 @@ class WatchOptions:
     policy: str = "default"
     max_failures: int | None = None
     name: str | None = None
+    proxy: str | None = None
     is_json: bool = False
     is_showing_messages: bool = False
     is_insecure: bool = False
@@ -98,7 +99,8 @@ class _Watch:
         return False
 
 
-def _insecure_context() -> ssl.SSLContext:
+def insecure_context() -> ssl.SSLContext:
+    """Make TLS settings that accept any certificate."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -119,7 +121,8 @@ async def run_watch(options: WatchOptions) -> int:
         policy=options.guard_policy(),
         heartbeat=HEARTBEATS[options.heartbeat](),
         headers=options.headers,
-        ssl_context=_insecure_context() if options.is_insecure else None,
+        proxy=options.proxy,
+        ssl_context=insecure_context() if options.is_insecure else None,
         name=options.name,
         wait=False,
     )
