@@ -14,6 +14,7 @@ import trio
 
 import trio_wsguard as wsguard
 from trio_wsguard.cli import lines
+from trio_wsguard.cli.bench import BenchOptions, run_bench
 from trio_wsguard.cli.conformance import ConformanceOptions, run_conformance
 from trio_wsguard.cli.demo import DEFAULT_SECONDS, MIN_SECONDS, run_demo
 from trio_wsguard.cli.watch import HEARTBEATS, POLICIES, WatchOptions, run_watch
@@ -31,6 +32,7 @@ Examples:
   trio-wsguard demo                        see a guard survive five faults
   trio-wsguard watch wss://feed.example/   guard an endpoint and watch it
   trio-wsguard conformance                 prove the parts of the library, or yours
+  trio-wsguard bench wss://feed.example/   measure how fast it reconnects
 """
 _DEMO_EXAMPLES: Final = """\b
 Examples:
@@ -51,6 +53,11 @@ Examples:
   trio-wsguard conformance --heartbeat app.net:Heartbeat --profile thorough
   trio-wsguard conformance --property delay_within_cap --seed 1
   trio-wsguard conformance --list                   what is there to prove
+"""
+_BENCH_EXAMPLES: Final = """\b
+Examples:
+  trio-wsguard bench wss://feed.example/v1 --count 100 --plot latency.png
+  trio-wsguard bench ws://localhost:8080 --pause 0 --json | jq .p99
 """
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -200,6 +207,12 @@ def _read_headers(
 @click.option("--json", "is_json", is_flag=True, help="Print one event a line, as JSON.")
 @click.option("--messages", "is_showing_messages", is_flag=True, help="Print each message, too.")
 @click.option("--insecure", is_flag=True, help="Accept any certificate.")
+@click.option(
+    "--proxy",
+    metavar="URL",
+    help="Go through an http, https, socks4, socks4a, socks5 or socks5h proxy;"
+    " 'env' for what HTTPS_PROXY and its like say.",
+)
 @click.option("--name", help="What to call the guard.  [default: the URL without its secrets]")
 def watch(
     url: str,
@@ -211,6 +224,7 @@ def watch(
     is_json: bool,
     is_showing_messages: bool,
     insecure: bool,
+    proxy: str | None,
     name: str | None,
 ) -> int:
     """Guard the endpoint at URL and show how it fares.
@@ -228,6 +242,7 @@ def watch(
         policy=policy,
         max_failures=max_failures,
         name=name,
+        proxy=proxy,
         is_json=is_json,
         is_showing_messages=is_showing_messages,
         is_insecure=insecure,
@@ -297,3 +312,85 @@ def conformance(
         is_list=is_list,
     )
     return run_conformance(options)
+
+
+def _check_pause(_context: click.Context, _option: click.Parameter, value: float) -> float:
+    # Not FloatRange: nan is within every range.
+    if not math.isfinite(value) or value < 0:
+        raise click.BadParameter(f"{value:g} must be a number of seconds from 0 on.")
+    return value
+
+
+@cli.command(context_settings=_CONTEXT, epilog=_BENCH_EXAMPLES)
+@click.argument("url")
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="How often to cut the connection.",
+)
+@click.option(
+    "--pause",
+    type=float,
+    default=0.5,
+    show_default=True,
+    callback=_check_pause,
+    metavar="SECONDS",
+    help="How long to leave the server alone before each cut.",
+)
+@click.option(
+    "--header",
+    "-H",
+    "headers",
+    multiple=True,
+    callback=_read_headers,
+    metavar="'NAME: VALUE'",
+    help="A header of the handshake; may be given several times.",
+)
+@click.option(
+    "--transport",
+    type=click.Choice(["trio-websocket", "websockets"]),
+    default="trio-websocket",
+    show_default=True,
+    help="What carries the connection; 'websockets' needs the extra fast.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Draw the distribution, as PNG, SVG or PDF; needs matplotlib.",
+)
+@click.option("--json", "is_json", is_flag=True, help="Print one object of JSON, in seconds.")
+@click.option("--insecure", is_flag=True, help="Accept any certificate.")
+def bench(
+    url: str,
+    count: int,
+    pause: float,
+    headers: dict[str, str],
+    transport: str,
+    plot: Path | None,
+    is_json: bool,
+    insecure: bool,
+) -> int:
+    """Measure how fast a connection to URL comes back.
+
+    The command's own connection is cut again and again, abruptly and with no
+    delay afterwards; shown is how long each cut took until the connection
+    stood again: name, dial, TLS and handshake. The exit code is 1 if the
+    endpoint cannot be reached, or did not come back.
+    """
+    if insecure:
+        sys.stderr.write(f"{_PROGRAM}: warning: certificates are not checked\n")
+    options = BenchOptions(
+        url=url,
+        count=count,
+        pause=pause,
+        headers=headers,
+        transport=transport,
+        plot=plot,
+        is_json=is_json,
+        is_insecure=insecure,
+    )
+    return _run_async(run_bench, options)
