@@ -1,178 +1,170 @@
-"""python -m benchmarks: measure, show a table, and write JSON."""
+"""python -m benchmarks: measure, show tables and verdicts, and write JSON and pictures."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import importlib.metadata
-import json
-import os
-import platform
-import subprocess
+import importlib
+import importlib.util
 import sys
-from datetime import UTC, datetime
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
-import attrs
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.text import Text
 
-from benchmarks import receive
+from benchmarks.framework import Context, is_installed
+from benchmarks.report import Result, conclude, conditions, write_json
+from benchmarks.report_plot import can_plot, plot
+from benchmarks.report_table import open_progress, show
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Mapping, Sequence
 
-# Each measures with a server's port, and gives its rows and all its samples.
-BENCHMARKS: Final = {"receive": receive.run}
-_PACKAGES: Final = ("trio-wsguard", "trio", "trio-websocket", "wsproto", "attrs")
+    from benchmarks.framework import Benchmark
 
+# In the order in which they run.
+_MODULES: Final = (
+    "throughput",
+    "echo",
+    "reconnect_latency",
+    "cancel_latency",
+    "detection",
+    "footprint",
+    "herd",
+    "simulation",
+)
+_EPILOG: Final = """\
+examples:
+  python -m benchmarks                              everything, in less than ten minutes
+  python -m benchmarks receive send --quick         a smoke test of two
+  python -m benchmarks receive --peers guard,fast-guard,aiohttp
+  python -m benchmarks --list                       claims and peers
 
-@contextlib.contextmanager
-def served() -> Iterator[int]:
-    """Run the server in a process of its own, and tell its port."""
-    command = [sys.executable, "-m", "benchmarks.server"]
-    with subprocess.Popen(  # noqa: S603 - our own
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        try:
-            assert server.stdout is not None
-            yield int(server.stdout.readline())
-        finally:
-            server.kill()
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def conditions() -> dict[str, Any]:
-    """Tell what was measured where."""
-    return {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "cpus": os.cpu_count(),
-        "load": os.getloadavg() if hasattr(os, "getloadavg") else None,
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
-    }
+A claim that is not kept is shown as 'behind', and the exit code is 0 all the
+same: a figure of one machine on one day is for a reader to judge. Peers that
+are not installed are left out and named; pip install 'trio-wsguard[bench]'
+has them all.
+"""
 
 
-def size_of(size: int) -> str:
-    """Write a number of bytes."""
-    return f"{size} B" if size < 1024 else f"{size // 1024} KiB"
+def find_benchmarks() -> dict[str, Benchmark]:
+    """Give all benchmarks by name."""
+    found: dict[str, Benchmark] = {}
+    for name in _MODULES:
+        if importlib.util.find_spec(f"benchmarks.{name}") is None:
+            continue
+        for benchmark in getattr(importlib.import_module(f"benchmarks.{name}"), "BENCHMARKS", ()):
+            found[benchmark.name] = benchmark
+    return found
 
 
-def table_of(rows: list[receive.Row]) -> Table:
-    """Lay the figures out."""
-    table = Table(title="receive: messages a second, medians of rounds that take turns")
-    table.add_column("size", justify="right")
-    table.add_column("peer", no_wrap=True)
-    for heading in ("median", "quartiles", "x bare", "range"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row, after in zip(rows, [*rows[1:], None], strict=True):
-        table.add_row(
-            size_of(row.size) if row.peer == receive.BARE else "",
-            row.peer,
-            f"{row.median:,.0f}",
-            "-".join(f"{figure:,.0f}" for figure in row.quartiles),
-            f"{row.ratio:.2f}",
-            "-".join(f"{ratio:.2f}" for ratio in row.ratio_range),
-            end_section=after is None or after.size != row.size,
-        )
-    return table
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
 
 
-def verdicts_of(rows: list[receive.Row]) -> list[str]:
-    """Tell, a line each, what became of the claims."""
-    return [
-        f"{row.verdict}: {row.peer} at {size_of(row.size)} reaches {row.ratio:.2f} x bare, "
-        f"claimed is {row.claim:.2f} x"
-        for row in rows
-        if row.verdict is not None
-    ]
-
-
-def write_json(
-    folder: Path, name: str, machine: dict[str, Any], rows: list[receive.Row], rates: list[Any]
-) -> Path:
-    """Write everything that was measured."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.json"
-    content = {
-        **machine,
-        "summary": [attrs.asdict(row) | {"verdict": row.verdict} for row in rows],
-        "samples": [attrs.asdict(rate) for rate in rates],
-    }
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return path
-
-
-@contextlib.contextmanager
-def open_progress(name: str) -> Iterator[Callable[[float, str], None]]:
-    """Show how far a benchmark is: a bar on a terminal, else a line now and then."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        tenths = iter(range(11))
-        due = next(tenths)
-
-        def tell(share: float, what: str) -> None:
-            nonlocal due
-            if share * 10 >= due:
-                print(f"{share:4.0%} {what}", file=sys.stderr, flush=True)
-                due = next(tenths)
-
-        yield tell
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(name, total=1.0)
-        yield lambda share, what: bar.update(task, completed=share, description=what)
-
-
-def main() -> None:
-    """Parse the command line and run what it names."""
-    parser = argparse.ArgumentParser(
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
         prog="python -m benchmarks",
         description="Measure trio_wsguard beside its peers, in turn in one run.",
-        epilog="A claim that is not kept is shown as 'behind' and stays in the JSON; "
-        "the exit code is 0 all the same.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    known = ", ".join(BENCHMARKS)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which to run (default: all)")
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"which to run, of: {known} (default: all)"
+        "--quick", action="store_true", help="a smoke test: its figures prove nothing"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="a smoke test of some 15 s: its figures prove nothing"
+        "--peers", metavar="A,B", help="whom to measure, by the names of --list (default: all)"
     )
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
         default=Path(__file__).parent / "out",
-        help="where the JSON goes (default: benchmarks/out)",
+        help="where JSON and PNG go (default: benchmarks/out)",
     )
-    options = parser.parse_args()
-    unknown = [name for name in options.names if name not in BENCHMARKS]
+    parser.add_argument("--list", action="store_true", help="show the benchmarks, and run none")
+    return parser
+
+
+def _choose(
+    parser: argparse.ArgumentParser, kind: str, names: Sequence[str], known: Sequence[str]
+) -> list[str]:
+    unknown = [name for name in names if name not in known]
     if unknown:
-        parser.error(f"no benchmark named {', '.join(unknown)}; there is {known}")
+        parser.error(f"no {kind} named {', '.join(unknown)}; there is {', '.join(known)}")
+    return list(dict.fromkeys(names)) or list(known)
+
+
+def _list(benchmarks: Mapping[str, Benchmark], console: Console) -> None:
+    for benchmark in benchmarks.values():
+        console.print(Text(benchmark.name, style="bold"), Text(f"({benchmark.unit})"))
+        console.print(Text(f"  {benchmark.claim}"), soft_wrap=True)
+        lacking = {peer for peer, module in benchmark.requires.items() if not is_installed(module)}
+        peers = (f"{peer} (not installed)" if peer in lacking else peer for peer in benchmark.peers)
+        console.print(Text(f"  peers: {', '.join(peers)}"), soft_wrap=True)
+
+
+def _run(benchmark: Benchmark, peers: frozenset[str] | None, *, quick: bool) -> Result:
+    with open_progress(benchmark.name) as progress:
+        context = Context(benchmark, quick=quick, peers=peers, progress=progress)
+        return conclude(benchmark, context, list(benchmark.run(context)))
+
+
+def _report(result: Result, machine: dict[str, object], seconds: float, folder: Path) -> None:
     console = Console()
-    for name in dict.fromkeys(options.names or BENCHMARKS):
+    name = result.benchmark.name
+    show(result, console)
+    path = folder / f"{name}.json"
+    write_json(path, machine, seconds, result)
+    picture = ""
+    if result.rows and can_plot():
+        plot(path.with_suffix(".png"), result, machine)
+        picture = f" and {name}.png"
+    console.print(Text(f"{seconds:.0f} s; written to {path}{picture}\n"), soft_wrap=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run what it names.
+
+    Args:
+        argv: The arguments; ``None`` for those of the process.
+
+    Returns:
+        The exit code.
+    """
+    parser = _parser()
+    options = parser.parse_args(argv)
+    benchmarks = find_benchmarks()
+    names = _choose(parser, "benchmark", options.names, list(benchmarks))
+    known = dict.fromkeys(peer for name in names for peer in benchmarks[name].peers)
+    peers: frozenset[str] | None = None
+    if options.peers is not None:
+        asked = [peer.strip() for peer in options.peers.split(",") if peer.strip()]
+        peers = frozenset(_choose(parser, "peer", asked, list(known)))
+    if options.list:
+        _list({name: benchmarks[name] for name in names}, Console())
+        return 0
+    console, verdicts, began = Console(), [], time.perf_counter()
+    for name in names:
         machine = conditions()  # before, since the load is the machine's and not ours
-        with served() as port, open_progress(name) as progress:
-            rows, rates = BENCHMARKS[name](port, quick=options.quick, progress=progress)
-        console.print(table_of(rows))
-        for line in verdicts_of(rows):
-            console.print(line, highlight=False)
-        path = write_json(options.out, name, machine, rows, rates)
-        console.print(f"written to {path}", soft_wrap=True)
+        started = time.perf_counter()
+        result = _run(benchmarks[name], peers, quick=options.quick)
+        _report(result, machine, time.perf_counter() - started, options.out)
+        verdicts += [verdict.word for verdict in result.verdicts]
+    if not can_plot():
+        console.print("no pictures: pip install matplotlib")
+    words = ", ".join(f"{verdicts.count(word)} {word}" for word in dict.fromkeys(verdicts))
+    console.print(f"{time.perf_counter() - began:.0f} s in all; claims: {words or 'none'}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,1 @@
+"""The benchmarks' own tests: whether what they say is what was measured."""
