@@ -17,12 +17,26 @@ from trio_wsguard.testing.conformance import (
 PAIRS = plan(all_properties("guard"))
 
 
-@pytest.mark.parametrize("transport", ["trio-websocket", "websockets"])
-@pytest.mark.parametrize(
+EACH = pytest.mark.parametrize(
     ("prop", "arm"), PAIRS, ids=[f"{prop.name}-{arm.value}" for prop, arm in PAIRS]
 )
-def test_the_guard_conforms(prop: Property, arm: Arm, transport: str) -> None:
-    """The property holds in the quick profile."""
+
+
+@EACH
+def test_the_guard_conforms(prop: Property, arm: Arm) -> None:
+    """The property holds over trio-websocket, in the quick profile."""
+    conforms(prop, arm, "trio-websocket")
+
+
+@EACH
+@pytest.mark.usefixtures("untraced")
+def test_the_guard_conforms_over_websockets(prop: Property, arm: Arm) -> None:
+    """The property holds over websockets' Sans-I/O core as well."""
+    conforms(prop, arm, "websockets")
+
+
+def conforms(prop: Property, arm: Arm, transport: str) -> None:
+    """Try a property; a violation comes out with its example."""
     run = Run(property=prop, parts=Parts.of(transport=transport), arm=arm, seed=1)
     row = run_property(run)
     if row.violation is not None:

@@ -32,6 +32,7 @@ def test_there_are_mutants_enough() -> None:
 
 # A mutant may well leave behind what Python complains of: that is its bug.
 @pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("name", NAMES)
 def test_the_mutant_is_caught(name: str, record_property: Callable[[str, object], None]) -> None:
     """The property that is named finds the bug in the quick profile, and passes without it."""
