@@ -99,7 +99,8 @@ class DocumentedClient:
         while missed < MAX_MISSED:
             beat = json.dumps({"lwp": "/!", "headers": {"mid": str(uuid.uuid4())}})
             try:
-                await asyncio.wait_for(ws.send(beat), SEND_TIMEOUT)
+                async with asyncio.timeout(SEND_TIMEOUT):
+                    await ws.send(beat)
                 self.last_heartbeat_time = time.time()
                 missed = 0
             except Exception:  # noqa: BLE001 - likewise

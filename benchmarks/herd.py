@@ -292,13 +292,13 @@ _BIG: Final = functools.partial(Story, clients=1000, down=30.0)
 _SMALL: Final = functools.partial(Story, clients=100, down=30.0)
 _REAL: Final = functools.partial(Story, clients=500, down=5.0, spread=4.0)
 _SIMULATED: Final = "simulated"
-_LOOPBACK: Final = "on loopback"
-HALF: Final = "until 50 % are back"
-MOST: Final = "until 99 % are back"
+_LOOPBACK: Final = "loopback"
+HALF: Final = "50 % back"
+MOST: Final = "99 % back"
 
 
 def _name(story: Story) -> str:
-    return f"{story.clients:,} clients, {story.down:g} s down"
+    return f"{story.clients:,}, {story.down:g} s down"
 
 
 def _outcomes(context: Context) -> Iterable[tuple[str, str, int, Outcome]]:
@@ -309,7 +309,7 @@ def _outcomes(context: Context) -> Iterable[tuple[str, str, int, Outcome]]:
     for done, (kind, policy, seed) in enumerate(work):
         story = kind(policy=policy)
         context.progress(0.9 * done / len(work), f"{_name(story)}, {policy}")
-        yield policy, f"{_SIMULATED}, {_name(story)}", seed, simulate(story, seed)
+        yield policy, f"{_SIMULATED} {_name(story)}", seed, simulate(story, seed)
 
 
 def _real_outcomes(context: Context) -> Iterable[tuple[str, str, int, Outcome]]:
@@ -320,9 +320,9 @@ def _real_outcomes(context: Context) -> Iterable[tuple[str, str, int, Outcome]]:
     for policy in context.wanted:
         story = _REAL(policy=policy)
         if policy in (DOCUMENTED, LOW_LATENCY, FLEET):
-            context.progress(0.9, f"{_LOOPBACK}, {_name(story)}, {policy}")
+            context.progress(0.9, f"{_LOOPBACK} {_name(story)}, {policy}")
             with context.server() as server:
-                yield policy, f"{_LOOPBACK}, {_name(story)}", 0, meet(server, story)
+                yield policy, f"{_LOOPBACK} {_name(story)}", 0, meet(server, story)
 
 
 def run(context: Context) -> Iterable[Sample]:
@@ -339,7 +339,7 @@ def run_dials(context: Context) -> Iterable[Sample]:
         yield Sample(peer=peer, case=case, round=turn, value=float(outcome.most_dials))
 
 
-_CASE: Final = f"{_SIMULATED}, {_name(_BIG(policy=FLEET))}"
+_CASE: Final = f"{_SIMULATED} {_name(_BIG(policy=FLEET))}"
 HERD: Final = Benchmark(
     name="herd",
     claim="After a server was down for 30 s, 99 % of its clients are back within a minute.",

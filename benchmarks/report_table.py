@@ -41,7 +41,7 @@ def table_of(result: Result) -> Table:
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    table.add_column("case", no_wrap=True)
+    table.add_column("case", max_width=30)
     table.add_column("peer", no_wrap=True)
     for heading in ("median", "quartiles", "ratio"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -69,7 +69,10 @@ def line_of(verdict: Verdict, benchmark: Benchmark) -> str:
     else:
         unit, wanted = f" x {claim.against}", f"{bound} {claim.bound:.2f}"
         reached = None if verdict.reached is None else f"{verdict.reached:.2f}"
-    what = f"{claim.peer} at {claim.case}: {reached or 'no figure'}{unit}, claimed is {wanted}"
+    if reached is None:
+        what = f"{claim.peer} at {claim.case}: no figure, claimed is {wanted}{unit}"
+    else:
+        what = f"{claim.peer} at {claim.case}: {reached}{unit}, claimed is {wanted}"
     doubt = "" if verdict.is_clear else " (within the noise: the rounds disagree)"
     return f"{verdict.word}: {what}{doubt}"
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     IsDropped = Callable[[str, float], Awaitable[bool]]
 
 PEERS: Final = (GUARD, FAST, WS_TRIO, WS_ASYNCIO, AIOHTTP, PICOWS)
-CASE: Final = "application asleep for 30 heartbeats"
+CASE: Final = "asleep 30 beats"
 SIZE: Final = 1024  # bytes a message
 BEATS_ASLEEP: Final = 30
 # Messages read when it is awake again: more than all buffers together hold.
@@ -182,7 +182,7 @@ def run(context: Context) -> Iterable[Sample]:
 SLOW_CONSUMER: Final = Benchmark(
     name="slow_consumer",
     claim="A healthy connection is kept, however slow the application is.",
-    unit="dropped (1) or kept (0)",
+    unit="dropped",
     lower_is_better=True,
     peers=PEERS,
     baseline=WS_ASYNCIO,

@@ -40,7 +40,7 @@ def test_every_peer_holds_idle_connections() -> None:
 
 def test_a_run_measures_memory_and_tells_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tasks are a note: one figure for all rounds."""
-    monkeypatch.setattr(footprint, "measure", lambda idle: Found(idle.count / 10, 3.0, 0.0))
+    monkeypatch.setattr(footprint, "measure", lambda idle: Found(idle.count / 10, 99.0, 3.0, 0.0))
     context = Context(FOOTPRINT, quick=True, peers=frozenset({BARE, GUARD}))
     found = [(s.peer, s.case, s.round, s.value) for s in footprint.run(context)]
     assert sorted(found) == [
@@ -52,9 +52,23 @@ def test_a_run_measures_memory_and_tells_tasks(monkeypatch: pytest.MonkeyPatch) 
     assert context.notes[-1].endswith("trio-websocket 3, guard 3")
 
 
+def test_a_full_run_lets_some_grow_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their memory is what it is after the beats, not before."""
+    asked: list[Idle] = []
+
+    def measured(idle: Idle) -> Found:
+        asked.append(idle)
+        return Found(1.0, 2.0, 3.0, 0.0)
+
+    monkeypatch.setattr(footprint, "measure", measured)
+    found = list(footprint.run(Context(FOOTPRINT, peers=frozenset({GUARD}))))
+    assert (found[-1].case, found[-1].value) == (footprint.AGED_CASE, 2.0)
+    assert asked[-1].window / asked[-1].interval >= footprint.BEATS
+
+
 def test_cpu_is_scaled_to_the_documents_beats(monkeypatch: pytest.MonkeyPatch) -> None:
     """200 connections that beat each second for 2 s, to 1,000 that beat each 15 s."""
-    monkeypatch.setattr(footprint, "measure", lambda _idle: Found(0.0, 0.0, 0.04))
+    monkeypatch.setattr(footprint, "measure", lambda _idle: Found(0.0, 0.0, 0.0, 0.04))
     context = Context(IDLE_CPU, quick=True, peers=frozenset({BARE}))
     (sample,) = footprint.run_cpu(context)
     # 400 beats took 40 ms: 0.1 ms each; 1,000 / 15 beats a second are 6.7 ms a second.

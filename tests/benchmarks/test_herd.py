@@ -95,7 +95,7 @@ def test_runs_give_times_and_dials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both from the same simulations."""
     monkeypatch.setattr(herd, "simulate", lambda _story, _seed: Outcome(7, 1.0, 2.0))
     context = Context(HERD, quick=True, peers=frozenset({FLEET}))
-    case = "simulated, 100 clients, 30 s down"
+    case = "simulated 100, 30 s down"
     assert [(s.peer, s.case, s.value) for s in herd.run(context)] == [
         (FLEET, f"{case}, {HALF}", 1.0),
         (FLEET, f"{case}, {MOST}", 2.0),
