@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import ssl
 from inspect import iscoroutinefunction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
+from ..clocks import run_by, within_limit
 from . import servers
-from .servers import Server
+from .servers import CA, Server, server_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-# Far beyond what any test needs, and below the 20 s of `open_timeout`: a guard
-# that only ends by that timeout fails here.
-LIMIT = 15
 
 # What runs over both transports; the rest depends on none.
 OVER_BOTH = {
@@ -32,20 +30,9 @@ OVER_BOTH = {
 }
 
 
-def _run_within_limit(fn: Any, **options: Any) -> Any:
-    async def limited() -> Any:
-        with trio.fail_after(LIMIT):
-            return await fn()
-
-    return trio.run(limited, **options)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Bound every test of this folder; a safety net that says nothing about speed."""
-    for item in items:
-        is_async = iscoroutinefunction(getattr(item, "obj", None))
-        if is_async and Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.trio(run=_run_within_limit), append=False)
+    """Bound every test of this folder."""
+    run_by(items, Path(__file__).parent, lambda _: within_limit)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -81,6 +68,25 @@ async def other_server() -> AsyncIterator[Server]:
     """Another, on a port of its own: another origin."""
     async with trio.open_nursery() as nursery:
         one = Server(nursery)
+        await one.start()
+        yield one
+        nursery.cancel_scope.cancel()
+
+
+@pytest.fixture
+def client_context() -> ssl.SSLContext:
+    """A client's context that trusts the tests' CA alone."""
+    context = ssl.create_default_context()
+    CA.configure_trust(context)
+    return context
+
+
+@pytest.fixture
+async def tls_server() -> AsyncIterator[Server]:
+    """A server with a good certificate for 127.0.0.1 and some names."""
+    async with trio.open_nursery() as nursery:
+        context = server_context("127.0.0.1", "localhost", "feed.test")
+        one = Server(nursery, ssl_context=context)
         await one.start()
         yield one
         nursery.cancel_scope.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import socket
+import ssl
 import struct
 from collections import deque
 from contextlib import suppress
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import pytest
 import trio
+import trustme
 
 import trio_wsguard as wsguard
 from trio_wsguard import ConnectionState
@@ -24,7 +26,6 @@ from ..talks import drop as drop
 from ..talks import echo as echo
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Awaitable, Callable
 
     import trio_websocket
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from ..talks import Talk
 
     Handler = Callable[["Peer"], Awaitable[object]]
+
+CA: Final = trustme.CA()  # whom `client_context` trusts, and nobody else
 
 CONTINUATION: Final = 0
 TEXT: Final = 1
@@ -189,6 +192,13 @@ def header(head: str, name: str) -> str | None:
         if field.lower() == name.lower():
             return value.strip()
     return None
+
+
+def server_context(*names: str, ca: trustme.CA = CA, **options: object) -> ssl.SSLContext:
+    """Make a server's context with a certificate for some names."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    ca.issue_cert(*names, **options).configure_cert(context)  # type: ignore[arg-type]
+    return context
 
 
 @attrs.define(eq=False)

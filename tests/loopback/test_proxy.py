@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import ssl
 import subprocess
 import sys
 from contextlib import asynccontextmanager
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 import trio
-import trustme
 
 import trio_wsguard as wsguard
 from trio_wsguard import FailureKind
@@ -23,6 +21,7 @@ from trio_wsguard._shell.proxy import Proxies, open_through, parse_proxy
 from trio_wsguard._shell.tls import TLSClient
 
 from .servers import (
+    CA,
     Server,
     accept,
     close_with,
@@ -37,11 +36,11 @@ from .servers import (
 )
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator
 
 pytest.importorskip("python_socks")
 
-CA = trustme.CA()
 SCHEMES = ["http", "socks4", "socks4a", "socks5", "socks5h"]
 PROTOCOLS = ["http", "socks4", "socks5"]
 
@@ -99,25 +98,6 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         monkeypatch.delenv(f"{name}_proxy", raising=False)
         monkeypatch.delenv(f"{name}_proxy".upper(), raising=False)
     return monkeypatch
-
-
-@pytest.fixture
-def client_context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    CA.configure_trust(context)
-    return context
-
-
-@pytest.fixture
-async def tls_server() -> AsyncIterator[Server]:
-    """A server with a good certificate."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    CA.issue_cert("127.0.0.1", "feed.test").configure_cert(context)
-    async with trio.open_nursery() as nursery:
-        server = Server(nursery, ssl_context=context)
-        await server.start()
-        yield server
-        nursery.cancel_scope.cancel()
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ from .servers import (
     redirect,
     reset_at_once,
     respond,
+    server_context,
     take_no_bytes,
 )
 
@@ -42,33 +43,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from .servers import Handler, Peer
-
-CA = trustme.CA()
-
-
-def server_context(*names: str, ca: trustme.CA = CA, **options: object) -> ssl.SSLContext:
-    """A server's context with a certificate for some names."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    ca.issue_cert(*names, **options).configure_cert(context)  # type: ignore[arg-type]
-    return context
-
-
-@pytest.fixture
-def client_context() -> ssl.SSLContext:
-    """A client's context that trusts the test's CA alone."""
-    context = ssl.create_default_context()
-    CA.configure_trust(context)
-    return context
-
-
-@pytest.fixture
-async def tls_server() -> AsyncIterator[Server]:
-    """A server with a good certificate for 127.0.0.1."""
-    async with trio.open_nursery() as nursery:
-        server = Server(nursery, ssl_context=server_context("127.0.0.1", "localhost"))
-        await server.start()
-        yield server
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_good_certificate_connects(

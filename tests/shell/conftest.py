@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ import trio_websocket
 
 import trio_wsguard as wsguard
 
+from ..clocks import in_virtual_time, run_by
 from ..talks import close_with as close_with
 from ..talks import converse
 from ..talks import drop as drop
@@ -80,20 +80,9 @@ class Net:
         return wsguard.open_guarded_websocket(options.pop("url", "ws://sim/"), **options)
 
 
-def _run_in_virtual_time(fn: Any, **options: Any) -> Any:
-    options["clock"] = trio.testing.MockClock(autojump_threshold=0)
-    return trio.run(fn, **options)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run every test of this folder in virtual time.
-
-    In front of the mark that pytest-trio's own mode adds: the first one wins.
-    """
-    for item in items:
-        is_async = iscoroutinefunction(getattr(item, "obj", None))
-        if is_async and Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.trio(run=_run_in_virtual_time), append=False)
+    """Run every test of this folder in virtual time."""
+    run_by(items, Path(__file__).parent, lambda _: in_virtual_time)
 
 
 # What runs over both transports; the rest depends on none.

@@ -36,7 +36,8 @@ from trio_wsguard.testing import (
     StallRead,
     Timeout,
 )
-from trio_wsguard.testing.flow import Flow, Kind, retransmission_after
+from trio_wsguard.testing.flow import Flow
+from trio_wsguard.testing.segment import Kind, retransmission_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -31,7 +31,25 @@ EVALUATION_INTERVAL: Final = 5.0  # seconds; a third of the time between two bea
 
 
 @attrs.frozen(kw_only=True)
-class Raised:
+class _About:
+    """Which alert it is about."""
+
+    rule: AlertRule
+    guard: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells one alert from another: the guard and the rule, by name."""
+        return self.guard, self.rule.name
+
+    @property
+    def level(self) -> AlertLevel:
+        """How bad it is, or was."""
+        return self.rule.level
+
+
+@attrs.frozen(kw_only=True)
+class Raised(_About):
     """An alert begins.
 
     Attributes:
@@ -42,21 +60,9 @@ class Raised:
         time: When, in Unix seconds.
     """
 
-    rule: AlertRule
-    guard: str
     value: float
     at: float
     time: float
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What tells one alert from another: the guard and the rule, by name."""
-        return self.guard, self.rule.name
-
-    @property
-    def level(self) -> AlertLevel:
-        """How bad it is."""
-        return self.rule.level
 
     @property
     def message(self) -> str:
@@ -66,7 +72,7 @@ class Raised:
 
 
 @attrs.frozen(kw_only=True)
-class Resolved:
+class Resolved(_About):
     """An alert is over.
 
     Attributes:
@@ -78,22 +84,10 @@ class Resolved:
         time: When, in Unix seconds.
     """
 
-    rule: AlertRule
-    guard: str
     value: float | None
     duration: float
     at: float
     time: float
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What tells one alert from another: the guard and the rule, by name."""
-        return self.guard, self.rule.name
-
-    @property
-    def level(self) -> AlertLevel:
-        """How bad it was."""
-        return self.rule.level
 
     @property
     def message(self) -> str:

@@ -33,6 +33,8 @@ class WatchedStream(trio.abc.Stream):
         is_cut: Whether a send was cancelled or failed midway: nothing may follow it.
         on_received: Called with each chunk received, if set.
         on_sent: Called with what was sent, once it was, if set.
+        on_failed_write: Called instead of raising where a write fails, if set: for a
+            library that answers pings from its reader, and would read no more.
         on_end: Called once at the end, if set.
     """
 
@@ -45,6 +47,7 @@ class WatchedStream(trio.abc.Stream):
         self.is_cut = False
         self.on_received: Callable[[bytes], None] | None = None
         self.on_sent: Callable[[bytes | bytearray | memoryview], None] | None = None
+        self.on_failed_write: Callable[[], None] | None = None
         self.on_end: Callable[[], None] | None = None
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
@@ -70,22 +73,28 @@ class WatchedStream(trio.abc.Stream):
             trio.BrokenResourceError: Also once `is_cut`: whatever follows half
                 a frame would be taken for the rest of it.
         """
-        if self.is_cut:
-            await trio.lowlevel.checkpoint()
-            raise trio.BrokenResourceError("an earlier send was cut")
-        # Cancelled here, nothing was begun. Past this, a socket that takes the
-        # bytes at once cannot be cancelled: only a blocked send is cut.
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if len(data) <= _PIECE:
-            await self._send_piece(data)
-        else:
-            with memoryview(data) as view:
-                for start in range(0, len(view), _PIECE):
-                    await self._send_piece(view[start : start + _PIECE])
+        try:
+            # Cancelled here, nothing was begun. Past this, a socket that takes the
+            # bytes at once cannot be cancelled: only a blocked send is cut.
+            await trio.lowlevel.checkpoint_if_cancelled()
+            if len(data) <= _PIECE:
+                await self._send_piece(data)
+            else:
+                with memoryview(data) as view:
+                    for start in range(0, len(view), _PIECE):
+                        await self._send_piece(view[start : start + _PIECE])
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            if self.on_failed_write is None:
+                raise
+            self.on_failed_write()
+            return
         if self.on_sent is not None:
             self.on_sent(data)
 
     async def _send_piece(self, piece: bytes | bytearray | memoryview) -> None:
+        if self.is_cut:
+            await trio.lowlevel.checkpoint()
+            raise trio.BrokenResourceError("an earlier send was cut")
         try:
             await self._stream.send_all(piece)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:

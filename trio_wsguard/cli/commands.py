@@ -172,9 +172,7 @@ def _read_headers(
     return headers
 
 
-@cli.command(context_settings=_CONTEXT, epilog=_WATCH_EXAMPLES)
-@click.argument("url")
-@click.option(
+_HEADERS: Final = click.option(
     "--header",
     "-H",
     "headers",
@@ -183,6 +181,12 @@ def _read_headers(
     metavar="'NAME: VALUE'",
     help="A header of the handshake; may be given several times.",
 )
+_INSECURE: Final = click.option("--insecure", is_flag=True, help="Accept any certificate.")
+
+
+@cli.command(context_settings=_CONTEXT, epilog=_WATCH_EXAMPLES)
+@click.argument("url")
+@_HEADERS
 @click.option(
     "--heartbeat",
     type=click.Choice(list(HEARTBEATS)),
@@ -206,7 +210,7 @@ def _read_headers(
 @click.option("--wait", is_flag=True, help="Keep trying even if the very first attempt fails.")
 @click.option("--json", "is_json", is_flag=True, help="Print one event a line, as JSON.")
 @click.option("--messages", "is_showing_messages", is_flag=True, help="Print each message, too.")
-@click.option("--insecure", is_flag=True, help="Accept any certificate.")
+@_INSECURE
 @click.option(
     "--proxy",
     metavar="URL",
@@ -340,15 +344,7 @@ def _check_pause(_context: click.Context, _option: click.Parameter, value: float
     metavar="SECONDS",
     help="How long to leave the server alone before each cut.",
 )
-@click.option(
-    "--header",
-    "-H",
-    "headers",
-    multiple=True,
-    callback=_read_headers,
-    metavar="'NAME: VALUE'",
-    help="A header of the handshake; may be given several times.",
-)
+@_HEADERS
 @click.option(
     "--transport",
     type=click.Choice(["trio-websocket", "websockets"]),
@@ -363,7 +359,7 @@ def _check_pause(_context: click.Context, _option: click.Parameter, value: float
     help="Draw the distribution, as PNG, SVG or PDF; needs matplotlib.",
 )
 @click.option("--json", "is_json", is_flag=True, help="Print one object of JSON, in seconds.")
-@click.option("--insecure", is_flag=True, help="Accept any certificate.")
+@_INSECURE
 def bench(
     url: str,
     count: int,

@@ -86,21 +86,13 @@ def run_conformance(options: ConformanceOptions) -> int:
 
 
 def _parts(options: ConformanceOptions) -> Parts:
-    from trio_wsguard.testing.conformance.parts import PartError, Parts, load
+    from trio_wsguard.testing.conformance.parts import PartError, named_parts
 
-    given: dict[str, Any] = {}
-    parts = Parts()
-    for name in ("backoff", "heartbeat", "transport"):
-        value: str | None = getattr(options, name)
-        if value is None:
-            continue
-        try:
-            is_name = name == "transport" and ":" not in value
-            given[name] = value if is_name else load(value, str(Path.cwd()))
-            parts = Parts.of(**given)
-        except PartError as exc:
-            raise click.UsageError(f"--{name} {value}: {exc.problem}") from exc
-    return parts
+    names = {name: getattr(options, name) for name in ("backoff", "heartbeat", "transport")}
+    try:
+        return named_parts(names, str(Path.cwd()))
+    except PartError as exc:
+        raise click.UsageError(f"--{exc.option} {exc.value}: {exc.problem}") from exc
 
 
 def _plan(options: ConformanceOptions, parts: Parts) -> tuple[tuple[Property, Arm], ...]:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import attrs
 
 from trio_wsguard.testing.faults.fault import Direction
-from trio_wsguard.testing.flow import Flow, reset_error
+from trio_wsguard.testing.flow import Flow
+from trio_wsguard.testing.segment import reset_error
 from trio_wsguard.testing.stream import SimulatedStream
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from trio_wsguard.testing.flow import Clock
+    from trio_wsguard.testing.segment import Clock
 
     Handler = Callable[[SimulatedStream], Awaitable[object]]
 

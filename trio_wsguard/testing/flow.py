@@ -26,17 +26,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from trio_wsguard.testing.segment import Clock as Clock
-from trio_wsguard.testing.segment import Effect as Effect
-from trio_wsguard.testing.segment import Kind as Kind
-from trio_wsguard.testing.segment import Segment as Segment
-from trio_wsguard.testing.segment import reset_error as reset_error
-from trio_wsguard.testing.segment import retransmission_after as retransmission_after
+from trio_wsguard.testing.segment import Kind, Segment, reset_error, retransmission_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_wsguard.testing.segment import End
+    from trio_wsguard.testing.segment import Clock, Effect, End
 
 
 class Flow:

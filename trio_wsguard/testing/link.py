@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from trio_wsguard.testing.connection import Dialing, SimulatedConnection
-    from trio_wsguard.testing.flow import Clock, Effect, Flow
+    from trio_wsguard.testing.flow import Flow
+    from trio_wsguard.testing.segment import Clock, Effect
 
 
 @attrs.define(eq=False)

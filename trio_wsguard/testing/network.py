@@ -14,8 +14,8 @@ import trio_wsguard as wsguard
 from trio_wsguard._errors import PolicyError
 from trio_wsguard._shell.nursery import open_flat_nursery
 from trio_wsguard.testing.connection import Dialing, SimulatedConnection
-from trio_wsguard.testing.flow import retransmission_after
 from trio_wsguard.testing.link import Link
+from trio_wsguard.testing.segment import retransmission_after
 from trio_wsguard.testing.simulation import seeded_scheduling
 from trio_wsguard.testing.timers import Timers
 from trio_wsguard.testing.trace import DOWN, UP, Recorder, Trace, describe

@@ -81,27 +81,16 @@ def chosen_parts(config: pytest.Config) -> Parts:
     Raises:
         pytest.UsageError: An option names no such part.
     """
-    from trio_wsguard.testing.conformance import Parts
-    from trio_wsguard.testing.conformance.parts import PartError, load
+    from trio_wsguard.testing.conformance.parts import PartError, named_parts
 
-    if _CHOSEN in config.stash:
-        return config.stash[_CHOSEN]
-    given: dict[str, Any] = {}
-    parts = Parts()
-    for part in _PARTS:
-        value = _option(config, part)
-        if value is None:
-            continue
+    if _CHOSEN not in config.stash:
+        names = {part: _option(config, part) for part in _PARTS}
         try:
-            is_name = part == "transport" and ":" not in value
-            folder = str(config.invocation_params.dir)
-            given[part] = value if is_name else load(value, folder)
-            parts = Parts.of(**given)
+            config.stash[_CHOSEN] = named_parts(names, str(config.invocation_params.dir))
         except PartError as exc:
-            # The object's repr says less than what the user typed.
-            raise pytest.UsageError(f"--wsguard-{part}={value}: {exc.problem}") from exc
-    config.stash[_CHOSEN] = parts
-    return parts
+            text = f"--wsguard-{exc.option}={exc.value}: {exc.problem}"
+            raise pytest.UsageError(text) from exc
+    return config.stash[_CHOSEN]
 
 
 def chosen_plan(config: pytest.Config) -> tuple[tuple[Property, Arm], ...]:

@@ -17,7 +17,7 @@ from trio_wsguard.testing.frames import FrameReader, show
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from trio_wsguard.testing.flow import Clock
+    from trio_wsguard.testing.segment import Clock
 
 _MAX_HEAD: Final = 2**16
 _TLS: Final = b"\x16\x03"  # a handshake record; what is in it is random

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +14,15 @@ from wsproto.frame_protocol import FrameDecoder, Opcode
 import trio_wsguard as wsguard
 from trio_wsguard.testing.peer import Accept, Script, ScriptedPeer, frame
 
+from ...clocks import in_virtual_time, run_by, within_limit
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from trio_wsguard.testing.peer import Step
 
-LIMIT = 15  # seconds of real time, far beyond what a test on sockets needs
+    from ...clocks import Runner
+
 TEXT, BINARY, CLOSE, PING, PONG = (
     Opcode.TEXT,
     Opcode.BINARY,
@@ -36,30 +38,13 @@ REQUEST = (
 )
 
 
-def _run_in_virtual_time(fn: Any, **options: Any) -> Any:
-    options["clock"] = trio.testing.MockClock(autojump_threshold=0)
-    return trio.run(fn, **options)
-
-
-def _run_within_limit(fn: Any, **options: Any) -> Any:
-    async def limited() -> Any:
-        with trio.fail_after(LIMIT):
-            return await fn()
-
-    return trio.run(limited, **options)
+def _clock_of(item: pytest.Item) -> Runner:
+    return within_limit if item.path.name == "test_loopback.py" else in_virtual_time
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests on sockets in real time, all others in virtual time.
-
-    In front of the mark that pytest-trio's own mode adds: the first one wins.
-    """
-    for item in items:
-        is_async = iscoroutinefunction(getattr(item, "obj", None))
-        if is_async and Path(__file__).parent in item.path.parents:
-            is_real = item.path.name == "test_loopback.py"
-            run = _run_within_limit if is_real else _run_in_virtual_time
-            item.add_marker(pytest.mark.trio(run=run), append=False)
+    """Run the tests on sockets in real time, all others in virtual time."""
+    run_by(items, Path(__file__).parent, _clock_of)
 
 
 @attrs.define(eq=False)

@@ -31,7 +31,7 @@ from trio_wsguard._shell.transports.common import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from trio_wsguard._shell.transport import Handshake, Message, OnPong
     from trio_wsguard._shell.watched import WatchedStream
@@ -67,34 +67,6 @@ async def open_transport(
         nursery.cancel_scope.cancel()
 
 
-class _ReadOn(trio.abc.Stream):
-    """The stream as the library has it: a write that fails keeps nobody from reading on.
-
-    The library answers pings from its reader, and stops reading when an answer
-    fails: messages that had arrived by then would be lost. That the stream
-    broke is told by its end, and by `WatchedStream.is_cut`.
-    """
-
-    def __init__(self, stream: WatchedStream, on_failed_write: Callable[[], None]) -> None:
-        self._stream = stream
-        self._on_failed_write = on_failed_write
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        return await self._stream.receive_some(max_bytes)
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        try:
-            await self._stream.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self._on_failed_write()
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-
 class TrioWebSocketTransport:
     """One connection of trio-websocket's; made by `open_transport`."""
 
@@ -107,6 +79,7 @@ class TrioWebSocketTransport:
     ) -> None:
         self._stream = stream
         self._handshake = handshake
+        self._surely_fits = handshake.max_message_size // _MAX_BYTES
         self._on_pong = on_pong
         self._nursery = nursery
         self._head = AnswerHead()
@@ -123,6 +96,9 @@ class TrioWebSocketTransport:
         """Shake hands."""
         self._stream.on_received = self._read_head
         self._stream.on_end = self._end_handshake
+        # Where an answer to a ping fails, the library would read no more, and lose
+        # what had arrived. That the stream broke is told by its end, and by `is_cut`.
+        self._stream.on_failed_write = self._note_failed_write
         self._nursery.start_soon(self._host)
         await self._settled.wait()
         self._stream.on_received = self._stream.on_end = None
@@ -137,7 +113,7 @@ class TrioWebSocketTransport:
             async with trio.open_nursery() as nursery:
                 self._ws = await trio_websocket.wrap_client_stream(
                     nursery,
-                    _ReadOn(self._stream, self._note_failed_write),  # type: ignore[arg-type]  # any Stream will do
+                    self._stream,  # type: ignore[arg-type]  # any Stream will do
                     target.host_header,
                     target.resource,
                     subprotocols=self._handshake.subprotocols,
@@ -188,13 +164,16 @@ class TrioWebSocketTransport:
             error = await self._ended(exc)
             raise error from error.__cause__
         # The library counts characters. Only what may be too long is encoded.
-        limit = self._handshake.max_message_size
-        if _MAX_BYTES * len(message) > limit and _is_longer(message, limit):
+        if len(message) > self._surely_fits and self._is_too_big(message):
             await finish_without_waiting(self.aclose, MESSAGE_TOO_BIG, "")
-            text = f"a message is longer than {limit} bytes"
+            text = f"a message is longer than {self._handshake.max_message_size} bytes"
             self._error = TransportError(FailureKind.PROTOCOL, text, close_code=MESSAGE_TOO_BIG)
             raise self._error
         return [message]
+
+    def _is_too_big(self, message: Message) -> bool:
+        size = len(message.encode() if isinstance(message, str) else message)
+        return size > self._handshake.max_message_size
 
     async def send(self, message: Message) -> None:
         """Send a message."""
@@ -287,7 +266,3 @@ class TrioWebSocketTransport:
         if exc.reason is None:
             return TransportError(FailureKind.CLOSED, "the connection is closed")
         return closed(exc.reason.code, exc.reason.reason or "", self._stream)
-
-
-def _is_longer(message: Message, limit: int) -> bool:
-    return len(message.encode() if isinstance(message, str) else message) > limit

@@ -16,7 +16,6 @@ from trio_wsguard.testing.conformance.guard_states import Wish, grant, span, wis
 from trio_wsguard.testing.conformance.life import Life, World, open_life, policy_for
 from trio_wsguard.testing.conformance.property import Arm, property_of
 from trio_wsguard.testing.conformance.stage import open_stage
-from trio_wsguard.testing.conformance.steps import in_time
 from trio_wsguard.testing.conformance.violation import expect
 from trio_wsguard.testing.peer import Drop, Script
 
@@ -75,7 +74,6 @@ class Call:
 def only_our_errors_come_out(run: Run) -> None:
     """Every call ends once the guard does, and raises our own errors only, none in a group."""
 
-    @in_time
     async def check(world: World, calls: list[Call], asked: list[Wish], limit: int | None) -> None:
         problems: list[str] = []
         policy = policy_for(run, max_connection_failures=limit)
@@ -132,7 +130,6 @@ async def _grant(life: Life, asked: list[Wish]) -> None:
 def no_fault_cancels_the_user(run: Run) -> None:
     """Whatever happens to connections, tasks of the user's in and around the block live on."""
 
-    @in_time
     async def check(world: World, asked: list[Wish]) -> None:
         cancelled: list[str] = []
         async with trio.open_nursery() as around:
@@ -161,7 +158,6 @@ async def _sibling(where: str, scope: trio.CancelScope, cancelled: list[str]) ->
 def the_users_error_comes_out_as_it_is(run: Run) -> None:
     """An error of the block, or of a task of `start_soon`, leaves the block as itself."""
 
-    @in_time
     async def check(world: World, like: Exception, at: float, where: str) -> None:
         error = _another(like)
         raised: list[Exception] = []
@@ -220,7 +216,6 @@ def _another(error: Exception) -> Exception:
 def errors_of_callables_are_failed_attempts(run: Run) -> None:
     """What `url`, `headers` or `on_connect` raise fails the attempt; `FatalError` the guard."""
 
-    @in_time
     async def check(where: str, like: Exception, count: int, is_async: bool) -> None:
         error = _another(like)
         async with open_stage(run, World()) as stage:
@@ -294,7 +289,6 @@ def _failures(came: BaseException | None) -> int:
 def entering_a_hopeless_guard_fails(run: Run) -> None:
     """With `wait=True`, entering raises `GuardFailedError` once FAILED, and leaves nothing open."""
 
-    @in_time
     async def check(script: Script, limit: int) -> None:
         policy = policy_for(run, max_connection_failures=limit)
         came: BaseException | None = None

@@ -127,7 +127,6 @@ def _ways(run: Run) -> Iterable[str]:
 def cancelling_ends_all_at_once(run: Run) -> None:
     """Cancelled at any step, a guard ends in no time, leaves nothing, and catches nothing."""
 
-    @in_time
     async def check(moment: tuple[str, int], wait: bool) -> None:
         way, step = moment
         cancelled_at: list[float] = []
@@ -155,7 +154,6 @@ def cancelling_ends_all_at_once(run: Run) -> None:
 def closing_at_any_step_ends_all(run: Run) -> None:
     """`aclose` by a second task at any step ends within `close_timeout`; calls say closed."""
 
-    @in_time
     async def check(moment: tuple[str, int]) -> None:
         way, step = moment
         async with open_stage(run, _WAYS[way]) as stage, trio.open_nursery() as nursery:
@@ -190,7 +188,6 @@ async def _close_when(stage: Stage, due: trio.Event) -> None:
 def leaving_leaves_nothing(run: Run) -> None:
     """Left at any time and in any way, a guard leaves no task and no stream, in `close_timeout`."""
 
-    @in_time
     async def check(world: World, at: float, way: str) -> None:
         async with open_stage(run, world) as stage:
             began_at = 0.0
@@ -230,7 +227,6 @@ def leaving_leaves_nothing(run: Run) -> None:
 def an_end_is_noticed_at_once(run: Run) -> None:
     """A connection that its peer ends, by FIN, RST, close frame or bad frame, is left at once."""
 
-    @in_time
     async def check(scripts: tuple[Script, ...]) -> None:
         async with open_life(run, World(scripts=scripts), firm_policy(run)) as life:
             await life.consume()
@@ -248,7 +244,6 @@ def an_end_is_noticed_at_once(run: Run) -> None:
 def leaving_a_loop_is_safe(run: Run) -> None:
     """`async for` left by `break`, an error or a timeout can be entered again; nothing is lost."""
 
-    @in_time
     async def check(
         scripts: tuple[Script, ...], leaves: list[tuple[str, int]], rest: float
     ) -> None:

@@ -106,7 +106,6 @@ def share_of(run: Run, simulated: float = 1.0) -> float:
 def received_is_what_was_sent(run: Run) -> None:
     """All that peers send before they end comes out: in order, across reconnects, nothing twice."""
 
-    @in_time
     async def check(scripts: tuple[Script, ...]) -> None:
         async with open_life(run, World(scripts=scripts), firm_policy(run)) as life:
             await life.consume()
@@ -130,7 +129,6 @@ def brief(messages: Sequence[Message]) -> str:
 def any_message_comes_out_whole(run: Run) -> None:
     """Text and bytes of any content and length come out as they were sent."""
 
-    @in_time
     async def check(messages: list[Message], slicing: int) -> None:
         script = Script(Accept(), *([Push(*messages)] if messages else []), Close(1000))
         faults = (Slicer(size=slicing),) if slicing else ()
@@ -148,7 +146,6 @@ def any_message_comes_out_whole(run: Run) -> None:
 def what_was_read_outlives_the_guard(run: Run) -> None:
     """What was read comes out also after CLOSED and FAILED; then calls tell of the end."""
 
-    @in_time
     async def check(count: int, end: Step, batches: bool) -> None:
         script = Script(Accept(), *push(1, count), end)
         policy = policy_for(run, max_connection_failures=1)
@@ -198,7 +195,6 @@ async def _expect_end(ws: wsguard.GuardedWebSocket, state: wsguard.ConnectionSta
 def a_cancelled_receive_loses_nothing(run: Run) -> None:
     """Cancelling `get_message`, `get_messages` or `async for` at any step loses nothing."""
 
-    @in_time
     async def check(scripts: tuple[Script, ...], calls: list[tuple[str, int]]) -> None:
         async with open_life(run, World(scripts=scripts), firm_policy(run)) as life:
             for receive, step in calls:
@@ -259,7 +255,6 @@ async def _lived(run: Run, world: World) -> list[object]:
 def only_ready_connections_are_heard(run: Run) -> None:
     """Messages are of connections that were CONNECTED, and come after it."""
 
-    @in_time
     async def check(scripts: tuple[Script, ...], login: float, takes: int) -> None:
         taken: list[Message] = []
         on_connect = partial(_login, login, takes, taken)

@@ -24,7 +24,6 @@ from trio_wsguard.testing.conformance.guard_messages import (
 )
 from trio_wsguard.testing.conformance.life import World, open_life, policy_for
 from trio_wsguard.testing.conformance.property import Arm, property_of
-from trio_wsguard.testing.conformance.steps import in_time
 from trio_wsguard.testing.conformance.violation import expect
 from trio_wsguard.testing.peer import Accept, Close, Drop, Push, Script, Wait
 
@@ -41,7 +40,6 @@ _AT_ONCE: Final = st.just(0.0)
 def what_was_read_is_never_lost(run: Run) -> None:
     """However slow the application, all that was read before a loss comes out, in order, once."""
 
-    @in_time
     async def check(scripts: tuple[Script, ...], pause: float, limit: int) -> None:
         policy = firm_policy(run, max_queue=limit)
         async with open_life(run, World(scripts=scripts), policy) as life:
@@ -71,7 +69,6 @@ def _expect_in_order(received: Sequence[Message], sent: Sequence[Message]) -> No
 def a_batch_is_all_at_hand(run: Run) -> None:
     """`get_messages` gives one message at least, and leaves none that was at hand."""
 
-    @in_time
     async def check(scripts: tuple[Script, ...], pause: float) -> None:
         async with open_life(run, World(scripts=scripts), firm_policy(run)) as life:
             while True:
@@ -98,7 +95,6 @@ def the_queue_is_bounded(run: Run) -> None:
     read on, for its end, up to twice that.
     """
 
-    @in_time
     async def check(scripts: tuple[Script, ...], limit: int, login: float, app: str) -> None:
         batches = _Batches(run)
         async with open_life(
@@ -175,7 +171,6 @@ class _Batches:
 def a_slow_consumer_loses_no_connection(run: Run) -> None:
     """However long the application rests, a sound connection is kept, and nothing is lost on it."""
 
-    @in_time
     async def check(rests: list[float], limit: int, count: int, size: int) -> None:
         messages = [f"{number}:".ljust(size, "x") for number in range(count)]
         policy = firm_policy(run, max_queue=limit)

@@ -25,7 +25,7 @@ from trio_wsguard.testing.conformance.producers import (
 )
 from trio_wsguard.testing.conformance.property import Arm, property_of
 from trio_wsguard.testing.conformance.stage import open_stage
-from trio_wsguard.testing.conformance.steps import cancelled_at, in_time
+from trio_wsguard.testing.conformance.steps import cancelled_at
 from trio_wsguard.testing.conformance.violation import expect
 from trio_wsguard.testing.faults import Bandwidth, Direction, ShortBuffer
 from trio_wsguard.testing.peer import Accept, Drop, Script, StopReading, Wait
@@ -86,7 +86,6 @@ def _all_messages(life: Life) -> list[Message]:
 def a_send_has_one_outcome(run: Run) -> None:
     """The peer has no message twice, none told not to be sent, all that the connection outlived."""
 
-    @in_time
     async def check(
         world: World, wanted: list[list[Order]], asked: list[Wish], limit: int | None
     ) -> None:
@@ -166,7 +165,6 @@ def _expect_all_of(generation: int, life: Life, log: Sequence[Sent]) -> None:
 def a_doubtful_send_is_not_repeated(run: Run) -> None:
     """Where a stream breaks under a send, the caller is told, and nothing is repeated."""
 
-    @in_time
     async def check(which: int, is_out: bool) -> None:
         async with open_stage(run, World()) as stage:
 
@@ -193,7 +191,6 @@ def a_doubtful_send_is_not_repeated(run: Run) -> None:
 def sends_keep_their_order(run: Run) -> None:
     """On each connection a producer's messages arrive in their order, none left out between."""
 
-    @in_time
     async def check(world: World, wanted: list[list[Order]]) -> None:
         logs: list[list[Sent]] = [[] for _ in wanted]
         async with (
@@ -227,7 +224,6 @@ def _expect_prefix(generation: int, there: Sequence[Message], log: Sequence[Sent
 def on_connect_sends_first(run: Run) -> None:
     """What `on_connect` sends comes first on each connection, whoever else is sending."""
 
-    @in_time
     async def check(world: World, logins: int, login: float, wanted: list[Order]) -> None:
         async def on_connect(connection: wsguard.Connection) -> None:
             for number in range(logins):
@@ -286,7 +282,6 @@ class Cancelled:
 def a_cancelled_send_is_whole_or_nothing(run: Run) -> None:
     """A send cancelled at any step, buffers full or not, ends at once and leaves no half frame."""
 
-    @in_time
     async def check(world: World, sends: list[Cancelled]) -> None:
         tried: list[Message] = []
         async with open_life(run, world) as life:

@@ -16,7 +16,7 @@ from trio_wsguard.testing.conformance.property import SUBJECTS, Subject
 from trio_wsguard.testing.peer.beats import beat_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from trio_wsguard._core.backoff import Jitter
@@ -38,12 +38,14 @@ class PartError(ValueError):
     Attributes:
         value: What was given.
         problem: What is wrong with it.
+        option: Which part it was to be, where it was asked for by name.
     """
 
-    def __init__(self, value: object, problem: str) -> None:
-        super().__init__(value, problem)
+    def __init__(self, value: object, problem: str, option: str = "") -> None:
+        super().__init__(value, problem, option)
         self.value = value
         self.problem = problem
+        self.option = option
 
     def __str__(self) -> str:
         return f"{self.value!r}: {self.problem}"
@@ -282,3 +284,28 @@ def load(name: str, folder: str) -> object:
         except AttributeError:
             raise PartError(name, f"{module_name} has no attribute {path}") from None
     return found
+
+
+def named_parts(names: Mapping[str, str | None], folder: str) -> Parts:
+    """Take the parts that options name; the library's own where none does.
+
+    Args:
+        names: ``package.module:attribute``, or the name of a shipped transport,
+            for ``"backoff"``, ``"heartbeat"`` and ``"transport"``.
+        folder: Where to look besides the usual places.
+
+    Raises:
+        PartError: One names no such part; `.option` tells which, and `.value` is
+            as it was typed.
+    """
+    given: dict[str, Any] = {}
+    for option, name in names.items():
+        if name is None:
+            continue
+        is_shipped = option == "transport" and ":" not in name
+        try:
+            given[option] = name if is_shipped else load(name, folder)
+            Parts.of(**{option: given[option]})
+        except PartError as exc:
+            raise PartError(name, exc.problem, option) from exc
+    return Parts.of(**given)

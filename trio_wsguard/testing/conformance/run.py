@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, Phase, Verbosity
 from hypothesis import strategies as st
 
 from trio_wsguard.testing.conformance.property import Arm, Profile
+from trio_wsguard.testing.conformance.steps import in_time
 from trio_wsguard.testing.conformance.violation import PropertyViolatedError
 from trio_wsguard.testing.simulation import run_simulation
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from trio_wsguard.testing.conformance.property import Property
 
 _LOOPBACK_TIMEOUT: Final = 60.0  # seconds of one example; only one that hangs takes so long
-_VIRTUAL_TIMEOUT: Final = 10_000.0  # seconds of one example; the longest takes a third of it
 _MAX_SHOWN: Final = 300  # characters of one value of an example
 
 # A check may be slow, large, or called from a test of the user's own. That nearly
@@ -231,11 +231,7 @@ class _Trial:
     async def _timed(self, example: Any) -> None:
         began_at = trio.current_time()
         try:
-            # What waits for ever would not hang: it would live through the ages.
-            with trio.move_on_after(_VIRTUAL_TIMEOUT) as scope:
-                await self._await(example)
-            if scope.cancelled_caught:
-                raise AssertionError(f"not over after {_VIRTUAL_TIMEOUT:,.0f} s of virtual time")
+            await in_time(self._await)(example)
         finally:
             self._run.count(virtual_seconds=trio.current_time() - began_at)
 

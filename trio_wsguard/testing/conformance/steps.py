@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-_LONG: Final = 5_000.0  # seconds; no example takes so long, unless it never ends
+_LONG: Final = 5_000.0  # virtual seconds; no example takes so long, unless it never ends
 
 
 @attrs.define(eq=False)
@@ -73,7 +73,11 @@ async def cancelled_at(step: int, fn: Callable[..., Awaitable[object]], *args: o
 
 
 def in_time(fn: Callable[..., Awaitable[_T]]) -> Callable[..., Coroutine[Any, Any, _T]]:
-    """Make an async function fail where it would never end: a guard may hang, a suite must not."""
+    """Make an async function fail where it would never end: a guard may hang, a suite must not.
+
+    What waits for ever does not even hang in virtual time: it lives through the
+    ages. `Run.for_all` bounds each example by it.
+    """
 
     @functools.wraps(fn)
     async def bounded(*args: Any, **options: Any) -> _T:

@@ -162,15 +162,7 @@ class Wait(Step):
 
 
 @attrs.frozen(repr=False)
-class Silence(Step):
-    """Read on and answer nothing, neither beats nor a close frame.
-
-    A close frame that came meanwhile is answered once it is over; beats are not.
-
-    Args:
-        seconds: How long; ``None`` for ever.
-    """
-
+class _Lasting(Step):
     stage: ClassVar[Stage] = Stage.ANY
 
     seconds: float | None = attrs.field(
@@ -182,16 +174,30 @@ class Silence(Step):
         """Whether it goes on for ever."""
         return self.seconds is None
 
+    async def _last(self) -> None:
+        await trio.sleep(float("inf") if self.seconds is None else self.seconds)
+
+
+@attrs.frozen(repr=False)
+class Silence(_Lasting):
+    """Read on and answer nothing, neither beats nor a close frame.
+
+    A close frame that came meanwhile is answered once it is over; beats are not.
+
+    Args:
+        seconds: How long; ``None`` for ever.
+    """
+
     async def play(self, conversation: Conversation) -> None:
         """Be mute."""
         was_mute, conversation.is_mute = conversation.is_mute, True
-        await _sleep(self.seconds)
+        await self._last()
         conversation.is_mute = was_mute
         await conversation.answer_close()
 
 
 @attrs.frozen(repr=False)
-class StopReading(Step):
+class StopReading(_Lasting):
     """Take no bytes, so that the client's sends block once the buffers are full.
 
     The end of the client's stream goes unnoticed as well: a connection that is
@@ -201,26 +207,11 @@ class StopReading(Step):
         seconds: How long; ``None`` for ever.
     """
 
-    stage: ClassVar[Stage] = Stage.ANY
-
-    seconds: float | None = attrs.field(
-        default=None, validator=checks.optional(checks.not_negative)
-    )
-
-    @property
-    def is_last(self) -> bool:
-        """Whether it goes on for ever."""
-        return self.seconds is None
-
     async def play(self, conversation: Conversation) -> None:
         """Pause the reader."""
         conversation.pause()
-        await _sleep(self.seconds)
+        await self._last()
         conversation.resume()
-
-
-async def _sleep(seconds: float | None) -> None:
-    await trio.sleep(float("inf") if seconds is None else seconds)
 
 
 @attrs.frozen(repr=False)
