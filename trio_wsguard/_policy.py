@@ -9,12 +9,15 @@ from __future__ import annotations
 import attrs
 
 from trio_wsguard._core import checks
+from trio_wsguard._core.alerts import EVALUATION_INTERVAL, Alerts
 from trio_wsguard._core.backoff import (
     BackoffPolicy,
     ExponentialBackoff,
     JitteredBackoff,
 )
 from trio_wsguard._core.failure import DEFAULT_RULES, FailureRules, frozen_set
+from trio_wsguard._core.rates import RATE_WINDOW
+from trio_wsguard._core.rules import DOCUMENTED_RULES, AlertRule
 from trio_wsguard._errors import PolicyError
 
 
@@ -77,11 +80,19 @@ class WatchdogPolicy:
             ends the connection.
         stall_tolerance: Seconds that the watchdog may wake late before the
             program's own loop is reported stalled, and no beat is judged.
+        stuck_timeout: Seconds after which a state that should pass by itself is
+            reported stuck: CONNECTING, RECONNECTING once its backoff is over,
+            CONNECTED once its end is decided. It takes code that does not heed
+            cancellation, or an `open_timeout` above it.
+        cure_stuck: Whether a stuck attempt is then given up and begun anew, as
+            `force_reconnect` does it.
     """
 
     silence_timeout: float = attrs.field(default=30, validator=checks.positive)
     send_timeout: float = attrs.field(default=10, validator=checks.positive)
     stall_tolerance: float = attrs.field(default=1, validator=checks.positive)
+    stuck_timeout: float = attrs.field(default=30, validator=checks.positive)
+    cure_stuck: bool = attrs.field(default=False, validator=checks.boolean)
 
 
 @attrs.frozen(kw_only=True)
@@ -102,6 +113,27 @@ class FlappingPolicy:
 
 
 @attrs.frozen(kw_only=True)
+class AlertPolicy:
+    """What is cause for an alert, and how often it is looked for.
+
+    Args:
+        rules: What to look for; ``()`` for nothing. Add to the documented ones:
+            ``(*DOCUMENTED_RULES, AlertRule(...))``.
+        interval: Seconds from one look at the figures to the next.
+        window: Seconds that rates and means look back.
+    """
+
+    rules: tuple[AlertRule, ...] = attrs.field(
+        default=DOCUMENTED_RULES, validator=checks.tuple_of(AlertRule)
+    )
+    interval: float = attrs.field(default=EVALUATION_INTERVAL, validator=checks.positive)
+    window: float = attrs.field(default=RATE_WINDOW, validator=checks.positive)
+
+    def __attrs_post_init__(self) -> None:
+        Alerts(0.0, self.rules, self.interval)  # refuses two rules of one name
+
+
+@attrs.frozen(kw_only=True)
 class GuardPolicy:
     """All settings of a guard; the defaults are the documented system.
 
@@ -110,6 +142,7 @@ class GuardPolicy:
         backoff: How long to wait between attempts.
         watchdog: What else to watch.
         flapping: When connections that come and go are reported.
+        alerts: What is cause for an alert.
         final_close_codes: The peer is done with us: CLOSED, not retried.
         protocol_close_codes: Retried, but as `PROTOCOL` (the slower backoff).
         fatal_close_codes: FAILED, not retried.
@@ -141,6 +174,9 @@ class GuardPolicy:
     )
     flapping: FlappingPolicy = attrs.field(
         factory=FlappingPolicy, validator=checks.instance_of(FlappingPolicy)
+    )
+    alerts: AlertPolicy = attrs.field(
+        factory=AlertPolicy, validator=checks.instance_of(AlertPolicy)
     )
     max_connection_failures: int | None = attrs.field(
         default=5, validator=checks.optional(checks.count)

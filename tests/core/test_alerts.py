@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from trio_wsguard._core.alerts import EVALUATION_INTERVAL, Alert, Alerts, Raised, Resolved
+from trio_wsguard._core.alerts import EVALUATION_INTERVAL, Alert, AlertRaised, AlertResolved, Alerts
 from trio_wsguard._core.monitor import ConnectionMonitor
 from trio_wsguard._core.rates import Rates, RateWindows
-from trio_wsguard._core.rules import AlertLevel, AlertRule, Figures
+from trio_wsguard._core.rules import AlertLevel, AlertRule
 from trio_wsguard._core.state import CONNECTED, FAILED, RECONNECTING
 from trio_wsguard._errors import PolicyError
 from trio_wsguard._policy import GuardPolicy
@@ -55,8 +55,8 @@ def depth_rule(**changes: Any) -> AlertRule:
     return AlertRule(**{**fields, **changes})
 
 
-def depth_at(now: float, depth: float | None) -> Figures:
-    return Figures(snapshot=snapshot(now, queue_depth=depth))
+def depth_at(now: float, depth: float | None) -> Snapshot:
+    return snapshot(now, queue_depth=depth)
 
 
 def play(alerts: Alerts, depths: list[float | None]) -> list[Alert]:
@@ -72,8 +72,8 @@ def test_raised_and_resolved_tell_all() -> None:
     made = depth_rule()
     told = play(Alerts(0.0, [made], 1.0), [5, 11, 12, 13, 10, 9])
     assert told == [
-        Raised(rule=made, guard="feed", value=11, at=2.0, time=UNIX + 2),
-        Resolved(rule=made, guard="feed", value=10, duration=3.0, at=5.0, time=UNIX + 5),
+        AlertRaised(rule=made, guard="feed", value=11, at=2.0, time=UNIX + 2),
+        AlertResolved(rule=made, guard="feed", value=10, duration=3.0, at=5.0, time=UNIX + 5),
     ]
     assert told[0].key == told[1].key == ("feed", "deep")
     assert told[0].message == "queue_depth is 11 (> 10)"
@@ -122,48 +122,50 @@ def test_keep_firing_for_holds_its_end_back(
 def test_no_value_resolves_while_connected(nothing: float | None) -> None:
     """With nothing measured an alert raises never and ends, as in Prometheus."""
     told = play(Alerts(0.0, [depth_rule()], 1.0), [nothing, 11, nothing, nothing])
-    assert [type(alert) for alert in told] == [Raised, Resolved]
+    assert [type(alert) for alert in told] == [AlertRaised, AlertResolved]
     assert told[1].value is None
     assert "no longer measured" in told[1].message
 
 
 def test_no_value_proves_nothing_without_a_connection() -> None:
     """A guard that gave up measures nothing, and that is no recovery."""
-    alerts = Alerts(0.0)
+    alerts = Alerts(0.0, interval=5.0)
     windows = attempts(0, 5)
-    assert len(alerts.tick(5.0, Figures(snapshot=snapshot(5.0), rates=windows.rates(5.0)))) == 2
+    assert len(alerts.tick(5.0, snapshot(5.0, rates=windows.rates(5.0)))) == 2
     for state in (RECONNECTING, FAILED):
         now = alerts.next_deadline() + 1000
-        figures = Figures(snapshot=snapshot(now, connection_state=state), rates=windows.rates(now))
+        figures = snapshot(now, connection_state=state, rates=windows.rates(now))
         assert alerts.tick(now, figures) == []
     now = alerts.next_deadline()
-    figures = Figures(snapshot=snapshot(now), rates=windows.rates(now))
-    assert [type(alert) for alert in alerts.tick(now, figures)] == [Resolved, Resolved]
+    figures = snapshot(now, rates=windows.rates(now))
+    assert [type(alert) for alert in alerts.tick(now, figures)] == [AlertResolved, AlertResolved]
 
 
 def test_a_long_outage_does_not_end_its_alert() -> None:
     """Attempts grow rare in an outage; fewer than 5 in the window resolve nothing."""
-    windows, alerts = RateWindows(), Alerts(0.0)
+    windows, alerts = RateWindows(), Alerts(0.0, interval=5.0)
     told: list[Alert] = []
     for now in range(5, 7205, 5):
         if now % 80 == 0 or now <= 25:
             windows.attempted(float(now), is_good=False)
-        down = snapshot(float(now), connection_state=RECONNECTING)
-        told += alerts.tick(float(now), Figures(snapshot=down, rates=windows.rates(float(now))))
+        rates = windows.rates(float(now))
+        down = snapshot(float(now), connection_state=RECONNECTING, rates=rates)
+        told += alerts.tick(float(now), down)
     assert windows.rates(7200.0).attempt_samples < 5
     assert [alert.rule.name for alert in told] == FAILING
-    assert all(isinstance(alert, Raised) for alert in told)
+    assert all(isinstance(alert, AlertRaised) for alert in told)
 
 
 def test_called_early_it_does_nothing() -> None:
     """Between two judgements nothing is judged, whatever the figures."""
     alerts = Alerts(100.0, [depth_rule()])
-    assert alerts.next_deadline() == 100.0 + EVALUATION_INTERVAL
-    assert alerts.tick(104.9, depth_at(104.9, 11)) == []
+    due = 100.0 + EVALUATION_INTERVAL
+    assert alerts.next_deadline() == due
+    assert alerts.tick(due - 0.1, depth_at(due - 0.1, 11)) == []
     assert alerts.tick(0.0, depth_at(0.0, 11)) == []
-    assert len(alerts.tick(105.0, depth_at(105.0, 11))) == 1
-    assert alerts.tick(105.0, depth_at(105.0, 9)) == []
-    assert alerts.next_deadline() == 110.0
+    assert len(alerts.tick(due, depth_at(due, 11))) == 1
+    assert alerts.tick(due, depth_at(due, 9)) == []
+    assert alerts.next_deadline() == due + EVALUATION_INTERVAL
 
 
 def test_a_late_judgement_is_not_made_up_for() -> None:
@@ -173,11 +175,11 @@ def test_a_late_judgement_is_not_made_up_for() -> None:
     assert alerts.next_deadline() == 68.0
 
 
-def test_without_rules_there_is_no_deadline() -> None:
-    """Without rules nobody needs to be woken."""
-    alerts = Alerts(0.0, [])
-    assert alerts.next_deadline() == math.inf
+def test_without_rules_nothing_is_raised() -> None:
+    """Without rules whatever the figures say is no alert."""
+    alerts = Alerts(0.0, [], 5.0)
     assert alerts.tick(10.0, depth_at(10.0, 11)) == []
+    assert alerts.next_deadline() == 15.0
 
 
 def test_finish_ends_what_is_open() -> None:
@@ -256,8 +258,9 @@ class AlertsMachine(RuleBasedStateMachine):
         self.now += step
         now = float(self.now)
         is_early = now < self.alerts.next_deadline()
-        figures = Figures(
-            snapshot=snapshot(now, connection_state=CONNECTED if is_connected else RECONNECTING),
+        figures = snapshot(
+            now,
+            connection_state=CONNECTED if is_connected else RECONNECTING,
             rates=Rates(heartbeat_timeout_rate=value, beat_samples=samples),
         )
         told = self.alerts.tick(now, figures)
@@ -268,17 +271,20 @@ class AlertsMachine(RuleBasedStateMachine):
             return
         seen = None if value is None or math.isnan(value) else value
         expected = self.reference.judge(now, seen, samples, is_connected)
-        assert [type(alert).__name__.lower() for alert in told] == ([expected] if expected else [])
+        kinds = {"raised": AlertRaised, "resolved": AlertResolved}
+        assert [type(alert) for alert in told] == ([kinds[expected]] if expected else [])
         assert self.alerts.next_deadline() == now + self.interval
 
     @invariant()
     def raises_and_resolves_alternate(self) -> None:
         kinds = [type(alert) for alert in self.told]
-        assert kinds == [Raised, Resolved] * (len(kinds) // 2) + [Raised] * (len(kinds) % 2)
+        assert kinds == [AlertRaised, AlertResolved] * (len(kinds) // 2) + [AlertRaised] * (
+            len(kinds) % 2
+        )
         assert len(self.alerts.open) == len(kinds) % 2
         for first, second in pairwise(self.told):
             assert second.at - first.at >= self.interval
-            if isinstance(second, Resolved):
+            if isinstance(second, AlertResolved):
                 assert second.duration == second.at - first.at
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.test_alerts import depth_rule
-from trio_wsguard._core.alerts import Alert, Raised, Resolved
+from trio_wsguard._core.alerts import Alert, AlertRaised, AlertResolved
 from trio_wsguard._core.notify import Grouping, Notification, NotificationReason, Notifier
 from trio_wsguard._core.rules import AlertLevel
 from trio_wsguard._errors import PolicyError
@@ -28,12 +28,12 @@ Told = tuple[float, NotificationReason, str, str]
 Script = list[tuple[int, str]]
 
 
-def raised(now: float, name: str, guard: str = "feed") -> Raised:
-    return Raised(rule=RULES[name], guard=guard, value=11.0, at=now, time=now)
+def raised(now: float, name: str, guard: str = "feed") -> AlertRaised:
+    return AlertRaised(rule=RULES[name], guard=guard, value=11.0, at=now, time=now)
 
 
-def resolved(now: float, name: str, guard: str = "feed") -> Resolved:
-    return Resolved(rule=RULES[name], guard=guard, value=9.0, duration=1.0, at=now, time=now)
+def resolved(now: float, name: str, guard: str = "feed") -> AlertResolved:
+    return AlertResolved(rule=RULES[name], guard=guard, value=9.0, duration=1.0, at=now, time=now)
 
 
 def event(now: float, what: str) -> Alert:

@@ -8,10 +8,10 @@ import attrs
 import pytest
 
 from tests.core.test_alerts import FAILING, SNAPSHOT, attempts, depth_at, depth_rule, snapshot
-from trio_wsguard._core.alerts import Alerts, Raised, Resolved
+from trio_wsguard._core.alerts import AlertRaised, AlertResolved, Alerts
 from trio_wsguard._core.health import ResponseTimes, Snapshot
 from trio_wsguard._core.rates import Rates, RateWindows
-from trio_wsguard._core.rules import DOCUMENTED_RULES, FIGURES, AlertLevel, Figures
+from trio_wsguard._core.rules import DOCUMENTED_RULES, FIGURES, AlertLevel, read_figure
 from trio_wsguard._errors import PolicyError
 
 
@@ -64,24 +64,24 @@ def answers(*seconds: float) -> RateWindows:
 )
 def test_documented_thresholds(windows: RateWindows, raised: list[str]) -> None:
     """Each rule is raised beyond its threshold, not at it, nor with fewer than 5 samples."""
-    alerts = Alerts(0.0)
-    told = alerts.tick(5.0, Figures(snapshot=snapshot(5.0), rates=windows.rates(5.0)))
+    alerts = Alerts(0.0, interval=5.0)
+    told = alerts.tick(5.0, snapshot(5.0, rates=windows.rates(5.0)))
     assert [alert.rule.name for alert in told] == raised
-    assert all(isinstance(alert, Raised) for alert in told)
+    assert all(isinstance(alert, AlertRaised) for alert in told)
     now = 300.0  # the window is over: all that was raised is recovered
-    ended = alerts.tick(now, Figures(snapshot=snapshot(now), rates=windows.rates(now)))
+    ended = alerts.tick(now, snapshot(now, rates=windows.rates(now)))
     assert [alert.rule.name for alert in ended] == raised
-    assert all(isinstance(alert, Resolved) for alert in ended)
+    assert all(isinstance(alert, AlertResolved) for alert in ended)
     assert alerts.open == ()
 
 
 def test_documented_recovery_by_good_outcomes() -> None:
     """A rate that comes back to its threshold is recovered."""
-    windows, alerts = beats(7, 2), Alerts(0.0)
-    assert alerts.tick(5.0, Figures(snapshot=snapshot(5.0), rates=windows.rates(5.0)))
+    windows, alerts = beats(7, 2), Alerts(0.0, interval=5.0)
+    assert alerts.tick(5.0, snapshot(5.0, rates=windows.rates(5.0)))
     windows.beat(9.0, is_good=True)
-    (ended,) = alerts.tick(10.0, Figures(snapshot=snapshot(10.0), rates=windows.rates(10.0)))
-    assert isinstance(ended, Resolved)
+    (ended,) = alerts.tick(10.0, snapshot(10.0, rates=windows.rates(10.0)))
+    assert isinstance(ended, AlertResolved)
     assert ended.value == 0.2
 
 
@@ -142,7 +142,7 @@ def test_figures_are_the_numbers_of_a_snapshot() -> None:
         mean_time_between_failures=1.0,
     )
     for name in FIGURES - set(attrs.fields_dict(Rates)):
-        value, samples = Figures(snapshot=full).read(name)
+        value, samples = read_figure(full, name)
         assert isinstance(value, int | float), name
         assert samples is None
     assert {"queue_depth", "score", "silence", "response_time.p99"} < FIGURES
@@ -152,11 +152,11 @@ def test_figures_are_the_numbers_of_a_snapshot() -> None:
 
 def test_windowed_figures_tell_their_samples() -> None:
     """A windowed figure is read with the number of samples behind it."""
-    figures = Figures(snapshot=SNAPSHOT, rates=beats(3, 1).rates(0.0))
-    assert figures.read("heartbeat_timeout_rate") == (0.25, 4)
-    assert figures.read("connection_failure_rate") == (None, 0)
+    figures = snapshot(0.0, rates=beats(3, 1).rates(0.0))
+    assert read_figure(figures, "heartbeat_timeout_rate") == (0.25, 4)
+    assert read_figure(figures, "connection_failure_rate") == (None, 0)
 
 
 def test_nan_is_no_value() -> None:
     """NaN is read as no value."""
-    assert depth_at(0.0, math.nan).read("queue_depth") == (None, None)
+    assert read_figure(depth_at(0.0, math.nan), "queue_depth") == (None, None)

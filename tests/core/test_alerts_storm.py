@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from random import Random
+from typing import TYPE_CHECKING
 
 import attrs
 from hypothesis import settings
@@ -13,10 +14,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.core.test_alerts import snapshot
 from tests.core.test_alerts_notify import GROUPINGS, HOUR, raised, resolved
-from trio_wsguard._core.alerts import Alert, Alerts, Raised, Resolved
+from trio_wsguard._core.alerts import Alert, AlertRaised, AlertResolved, Alerts
 from trio_wsguard._core.notify import Grouping, Notification, Notifier
 from trio_wsguard._core.rates import RateWindows
-from trio_wsguard._core.rules import AlertRule, Figures
+
+if TYPE_CHECKING:
+    from trio_wsguard._core.rules import AlertRule
 
 
 class NotifierMachine(RuleBasedStateMachine):
@@ -101,7 +104,7 @@ def test_a_day_of_faults() -> None:
     """1,000 faults in 24 h are told at the pace of the group, and leave nothing behind."""
     draw = Random(1)
     faults = sorted(draw.uniform(0, 24 * HOUR) for _ in range(1000))
-    windows, alerts, notifier = RateWindows(), Alerts(0.0), Notifier()
+    windows, alerts, notifier = RateWindows(), Alerts(0.0, interval=5.0), Notifier()
     notifications: list[Notification] = []
     events: list[Alert] = []
     for second in range(0, 25 * HOUR, 5):
@@ -113,7 +116,7 @@ def test_a_day_of_faults() -> None:
         if second % 15 == 0:
             windows.beat(now, is_good=draw.random() < 0.9)
             windows.responded(now, draw.expovariate(0.3))
-        raised_or_over = alerts.tick(now, Figures(snapshot=snapshot(now), rates=windows.rates(now)))
+        raised_or_over = alerts.tick(now, snapshot(now, rates=windows.rates(now)))
         for alert in raised_or_over:
             notifier.add(now, alert)
         events += raised_or_over
@@ -130,4 +133,4 @@ def test_a_day_of_faults() -> None:
     for alert in events:
         by_rule[alert.rule].append(type(alert))
     for kinds in by_rule.values():
-        assert kinds == [Raised, Resolved] * (len(kinds) // 2)
+        assert kinds == [AlertRaised, AlertResolved] * (len(kinds) // 2)

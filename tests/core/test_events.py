@@ -21,7 +21,7 @@ def test_events_cannot_be_altered() -> None:
 
 
 def test_anomaly_kinds() -> None:
-    """The kinds of anomaly are the documented seven, by stable values."""
+    """The kinds of anomaly are the documented eight, by stable values."""
     assert {kind.value for kind in AnomalyKind} == {
         "slow_response",
         "heartbeat_lost",
@@ -30,4 +30,5 @@ def test_anomaly_kinds() -> None:
         "flapping",
         "slow_consumer",
         "local_stall",
+        "stuck",
     }

@@ -174,7 +174,7 @@ class MonitorMachine(RuleBasedStateMachine):
     @rule()
     def fail_an_attempt(self) -> None:
         self.guard.counters.attempts += 1
-        self.guard.failed()
+        self.guard.failed(0.0)
         move(self.guard, self.now, RECONNECTING)
         self.attempts += 1
         self.failures += 1
@@ -325,7 +325,7 @@ def test_documented_delays(kind: FailureKind) -> None:
     guard = monitor(GuardPolicy(max_connection_failures=None))
     step, cap = STEP_AND_CAP[kind]
     for failures in range(1, 40):
-        guard.failed()
+        guard.failed(0.0)
         failure = Failure(kind=kind, message="m")
         assert guard.decide(failure, None) == Retry(min(step * failures, cap))
 
@@ -334,9 +334,9 @@ def test_gives_up_at_the_fifth_failure() -> None:
     """By default the fifth failure in a row is the last."""
     guard = monitor()
     for _ in range(4):
-        guard.failed()
+        guard.failed(0.0)
         assert isinstance(guard.decide(CLOSED_FAILURE, None), Retry)
-    guard.failed()
+    guard.failed(0.0)
     assert guard.decide(CLOSED_FAILURE, None) == GiveUp(
         "5 failures in a row, the last: CLOSED: reset"
     )
@@ -345,7 +345,7 @@ def test_gives_up_at_the_fifth_failure() -> None:
 def test_gives_up_at_once_on_a_fatal_failure() -> None:
     """What is not worth retrying ends the guard at the first failure."""
     guard = monitor(GuardPolicy(max_connection_failures=None))
-    guard.failed()
+    guard.failed(0.0)
     fatal = Failure(kind=FailureKind.OTHER, message="account closed", transient=False)
     decision = guard.decide(fatal, None)
     assert decision == GiveUp("not worth retrying: OTHER: account closed")
@@ -354,7 +354,7 @@ def test_gives_up_at_once_on_a_fatal_failure() -> None:
 def test_honours_retry_after() -> None:
     """A server's Retry-After lengthens the delay."""
     guard = monitor()
-    guard.failed()
+    guard.failed(0.0)
     asked = Failure(kind=FailureKind.REJECTED, message="HTTP 503", retry_after=42.0)
     assert guard.decide(asked, None) == Retry(42.0)
 
@@ -364,7 +364,7 @@ def test_jitter_is_drawn_from_the_given_source(seed: int) -> None:
     """The same source of randomness gives the same delay, within the law of the policy."""
     spread = JitteredBackoff(ExponentialBackoff(initial=8, cap=60), "full")
     guard = monitor(GuardPolicy(backoff=BackoffPolicy(closed=spread)))
-    guard.failed()
+    guard.failed(0.0)
     decision = guard.decide(CLOSED_FAILURE, seeded(seed))
     assert decision == guard.decide(CLOSED_FAILURE, seeded(seed))
     assert isinstance(decision, Retry)
@@ -375,7 +375,7 @@ def test_jitter_is_drawn_from_the_given_source(seed: int) -> None:
 def test_a_handshake_is_not_health(connected_for: float) -> None:
     """A connection shorter than stable_after leaves the failures as they were."""
     guard = monitor()
-    guard.failed()
+    guard.failed(0.0)
     move(guard, 0.0, CONNECTING, CONNECTED)
     guard.settle(connected_for)
     assert snapshot(guard, connected_for).connection_failures == 1
@@ -389,7 +389,7 @@ def test_the_loss_of_a_stable_connection_is_the_first_failure(moves_first: bool)
     """A stable connection clears what was before it, and its own loss counts."""
     guard = monitor()
     for _ in range(3):
-        guard.failed()
+        guard.failed(0.0)
     move(guard, 0.0, CONNECTING, CONNECTED)
     if moves_first:
         move(guard, 5.0, RECONNECTING)
@@ -401,7 +401,7 @@ def test_the_loss_of_a_stable_connection_is_the_first_failure(moves_first: bool)
 def test_time_without_a_connection_proves_nothing() -> None:
     """Failures are not forgotten by waiting: only by a connection."""
     guard = monitor()
-    guard.failed()
+    guard.failed(0.0)
     guard.settle(1000.0)
     assert guard.connection_failures == 1
     move(guard, 1000.0, CONNECTING, CONNECTED, RECONNECTING)
@@ -413,10 +413,10 @@ def test_reset_forgets_the_failures() -> None:
     """A reset sets the count to 0, so that a FAILED guard can begin anew."""
     guard = monitor()
     for _ in range(5):
-        guard.failed()
+        guard.failed(0.0)
     guard.reset()
     assert guard.connection_failures == 0
-    guard.failed()
+    guard.failed(0.0)
     assert guard.decide(CLOSED_FAILURE, None) == Retry(3.0)
 
 
@@ -518,7 +518,7 @@ def test_anomalies_come_in_pairs(calls: list[tuple[str, AnomalyKind]]) -> None:
             ended = [anomalies.end(kind, now, EPOCH + now, 3)]
             over = [kind]
         else:
-            ended = [*anomalies.end_connection(now, EPOCH + now, 3)]
+            ended = [*anomalies.end_state(CONNECTED, now, EPOCH + now, 3)]
             over = [k for k in is_open if k.name not in ("SILENCE", "FLAPPING")]
         recoveries = [
             Recovery(kind=k, duration=now - since, at=now, time=EPOCH + now, generation=3)
@@ -528,10 +528,79 @@ def test_anomalies_come_in_pairs(calls: list[tuple[str, AnomalyKind]]) -> None:
         assert [recovery for recovery in ended if recovery] == recoveries
 
 
-@pytest.mark.parametrize("call", [ConnectionMonitor.failed, lambda guard: guard.lost(math.inf)])
+@pytest.mark.parametrize(
+    "call", [lambda guard: guard.failed(0.0), lambda guard: guard.lost(math.inf)]
+)
 def test_every_failure_counts_one(call: Callable[[ConnectionMonitor], object]) -> None:
     """A failed attempt and a lost connection each count one."""
     guard = monitor()
     for failures in range(1, 10):
         call(guard)
         assert guard.connection_failures == failures
+
+
+def stuck_at(state: ConnectionState, retry_in: float | None = None) -> float:
+    """Bring a guard into a state at second 100, and ask."""
+    guard = monitor()
+    guard.connection_state = {
+        CONNECTING: DISCONNECTED,
+        CONNECTED: CONNECTING,
+        RECONNECTING: CONNECTED,
+        FAILED: RECONNECTING,
+        DISCONNECTED: FAILED,
+        CLOSED: CONNECTED,
+    }[state]
+    guard.set_connection_state(state, 100.0, EPOCH, retry_in=retry_in)
+    return guard.stuck_at
+
+
+@pytest.mark.parametrize(
+    ("state", "retry_in", "at"),
+    [
+        (CONNECTING, None, 130.0),
+        (RECONNECTING, 45.0, 175.0),
+        (RECONNECTING, 0.0, 130.0),
+        (RECONNECTING, None, 130.0),
+        (CONNECTED, None, math.inf),
+        (FAILED, None, math.inf),
+        (DISCONNECTED, None, math.inf),
+        (CLOSED, None, math.inf),
+    ],
+)
+def test_stuck_is_what_should_have_passed(
+    state: ConnectionState, retry_in: float | None, at: float
+) -> None:
+    """An attempt is stuck after 30 s, a backoff 30 s after its end; to rest is no fault."""
+    assert stuck_at(state, retry_in) == at
+
+
+def test_a_connection_is_stuck_once_its_end_is_decided() -> None:
+    """CONNECTED may last for ever, but not when it was ended."""
+    guard = monitor()
+    guard.set_connection_state(CONNECTING, 100.0, EPOCH)
+    guard.ended(105.0)
+    assert guard.stuck_at == 130.0, "of an attempt the beginning counts"
+    guard.set_connection_state(CONNECTED, 110.0, EPOCH)
+    assert guard.stuck_at == math.inf
+    guard.ended(200.0)
+    assert guard.stuck_at == 230.0
+
+
+def test_a_change_tells_how_long_the_state_left_had_lasted() -> None:
+    """The time in the old state is that of the monotonic clock."""
+    guard = monitor()
+    guard.set_connection_state(CONNECTING, 103.0, EPOCH)
+    change = guard.set_connection_state(CONNECTED, 107.5, EPOCH)
+    assert change is not None
+    assert change.duration == 4.5
+
+
+def test_attempts_are_counted_by_outcome() -> None:
+    """A connection made is a success, an attempt failed a failure, a loss neither."""
+    guard = monitor()
+    guard.failed(1.0)
+    guard.set_connection_state(CONNECTING, 2.0, EPOCH)
+    guard.set_connection_state(CONNECTED, 3.0, EPOCH)
+    guard.lost(4.0)
+    rates = guard.rates.rates(5.0)
+    assert (rates.connection_failure_rate, rates.attempt_samples) == (0.5, 2)

@@ -12,9 +12,17 @@ import pytest
 
 from trio_wsguard._core.backoff import BackoffPolicy, LinearBackoff
 from trio_wsguard._core.failure import FailureKind, FailureRules
+from trio_wsguard._core.rules import DOCUMENTED_RULES
 from trio_wsguard._errors import PolicyError
-from trio_wsguard._policy import FlappingPolicy, GuardPolicy, HeartbeatPolicy, WatchdogPolicy
+from trio_wsguard._policy import (
+    AlertPolicy,
+    FlappingPolicy,
+    GuardPolicy,
+    HeartbeatPolicy,
+    WatchdogPolicy,
+)
 
+RULE = DOCUMENTED_RULES[0]
 CODES: dict[str, object] = {
     "final_close_codes": {1000},
     "protocol_close_codes": {1002, 1003, 1007, 1008, 1009, 1010},
@@ -28,6 +36,7 @@ DEFAULTS: dict[Any, dict[str, object]] = {
         "backoff": BackoffPolicy(),
         "watchdog": WatchdogPolicy(),
         "flapping": FlappingPolicy(),
+        "alerts": AlertPolicy(),
         "max_connection_failures": 5,
         "stable_after": 5,
         "failed_cooldown": None,
@@ -55,7 +64,14 @@ DEFAULTS: dict[Any, dict[str, object]] = {
         "other": LinearBackoff(step=5, cap=30),
         "max_retry_after": 300,
     },
-    WatchdogPolicy: {"silence_timeout": 30, "send_timeout": 10, "stall_tolerance": 1},
+    WatchdogPolicy: {
+        "silence_timeout": 30,
+        "send_timeout": 10,
+        "stall_tolerance": 1,
+        "stuck_timeout": 30,
+        "cure_stuck": False,
+    },
+    AlertPolicy: {"rules": DOCUMENTED_RULES, "interval": 15, "window": 300},
     FlappingPolicy: {"limit": 5, "window": 300, "lifetime": 30, "fail": False},
     FailureRules: CODES,
 }
@@ -91,6 +107,12 @@ REFUSED: list[tuple[Any, str, tuple[object, ...]]] = [
     (WatchdogPolicy, "silence_timeout", POSITIVE),
     (WatchdogPolicy, "send_timeout", POSITIVE),
     (WatchdogPolicy, "stall_tolerance", POSITIVE),
+    (WatchdogPolicy, "stuck_timeout", POSITIVE),
+    (WatchdogPolicy, "cure_stuck", NOT_BOOLEAN),
+    (AlertPolicy, "interval", POSITIVE),
+    (AlertPolicy, "window", POSITIVE),
+    (AlertPolicy, "rules", (None, "rules", [RULE])),
+    (GuardPolicy, "alerts", (None, (), HeartbeatPolicy())),
     (FlappingPolicy, "limit", COUNT),
     (FlappingPolicy, "window", POSITIVE),
     (FlappingPolicy, "lifetime", POSITIVE),
@@ -243,3 +265,17 @@ def test_low_latency_finds_a_dead_peer_sooner() -> None:
     """A dead peer goes unnoticed for less than half as long with low_latency()."""
     assert GuardPolicy.low_latency().detection_bound == 20
     assert GuardPolicy.fleet().detection_bound == 45
+
+
+@pytest.mark.parametrize("wrong", [None, "deep", HeartbeatPolicy()])
+def test_rules_that_are_none_are_refused(wrong: Any) -> None:
+    """What is no rule is named itself, not the tuple it stands in."""
+    with pytest.raises(PolicyError) as refused:
+        AlertPolicy(rules=(RULE, wrong))
+    assert (refused.value.field, refused.value.value) == ("rules", wrong)
+
+
+def test_rules_have_names_of_their_own() -> None:
+    """Two rules of one name could not be told apart."""
+    with pytest.raises(PolicyError, match="connection_failure_rate"):
+        AlertPolicy(rules=(RULE, attrs.evolve(RULE, threshold=0.5)))

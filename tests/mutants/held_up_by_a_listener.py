@@ -23,7 +23,8 @@ def mutated() -> Iterator[Parts]:
 
     async def considerate(self: Supervisor) -> None:
         with trio.move_on_after(30):
-            while any(len(one._events) == one._max_queue for one in self._journal._streams):  # noqa: ASYNC110 - it has a bug
+            streams = self._journal.listeners._streams
+            while any(len(one._events) == one._max_queue for one in streams):  # noqa: ASYNC110 - it has a bug
                 await trio.sleep(1)
         await attempt(self)
 

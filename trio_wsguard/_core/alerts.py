@@ -14,20 +14,20 @@ attempts, and that is no recovery. An alert that is open then stays open.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from trio_wsguard._core.rules import DOCUMENTED_RULES, AlertLevel, AlertRule
+from trio_wsguard._core.rules import DOCUMENTED_RULES, AlertLevel, AlertRule, read_figure
+from trio_wsguard._core.state import CONNECTED
 from trio_wsguard._errors import PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from trio_wsguard._core.rules import Figures
+    from trio_wsguard._core.health import Snapshot
 
-EVALUATION_INTERVAL: Final = 5.0  # seconds; a third of the time between two beats
+EVALUATION_INTERVAL: Final = 15.0  # seconds; between two beats there is little news
 
 
 @attrs.frozen(kw_only=True)
@@ -49,7 +49,7 @@ class _About:
 
 
 @attrs.frozen(kw_only=True)
-class Raised(_About):
+class AlertRaised(_About):
     """An alert begins.
 
     Attributes:
@@ -72,7 +72,7 @@ class Raised(_About):
 
 
 @attrs.frozen(kw_only=True)
-class Resolved(_About):
+class AlertResolved(_About):
     """An alert is over.
 
     Attributes:
@@ -96,7 +96,7 @@ class Resolved(_About):
         return f"{self.rule.figure} is {stand}; over after {self.duration:.0f} s"
 
 
-Alert = Raised | Resolved
+Alert = AlertRaised | AlertResolved
 
 
 @attrs.define
@@ -106,40 +106,40 @@ class _Standing:
     rule: AlertRule
     met_at: float | None = None
     unmet_at: float | None = None
-    raised: Raised | None = None
+    raised: AlertRaised | None = None
 
-    def judge(self, now: float, figures: Figures) -> Alert | None:
-        value, samples = figures.read(self.rule.figure)
+    def judge(self, now: float, snapshot: Snapshot) -> Alert | None:
+        value, samples = read_figure(snapshot, self.rule.figure)
         if self.raised is None:
-            return self._judge_at_rest(now, figures, value, samples)
-        if self.rule.is_met(value) or (value is None and not figures.is_connected):
+            return self._judge_at_rest(now, snapshot, value, samples)
+        is_connected = snapshot.connection_state is CONNECTED
+        if self.rule.is_met(value) or (value is None and not is_connected):
             self.unmet_at = None
             return None
         self.unmet_at = now if self.unmet_at is None else self.unmet_at
         if now < self.unmet_at + self.rule.keep_firing_for:
             return None
-        return self.resolve(now, figures.snapshot.time, value)
+        return self.resolve(now, snapshot.time, value)
 
     def _judge_at_rest(
-        self, now: float, figures: Figures, value: float | None, samples: int | None
-    ) -> Raised | None:
+        self, now: float, snapshot: Snapshot, value: float | None, samples: int | None
+    ) -> AlertRaised | None:
         if value is None or not (self.rule.is_met(value) and self.rule.is_enough(samples)):
             self.met_at = None
             return None
         self.met_at = now if self.met_at is None else self.met_at
         if now < self.met_at + self.rule.for_:
             return None
-        snapshot = figures.snapshot
-        self.raised = Raised(
+        self.raised = AlertRaised(
             rule=self.rule, guard=snapshot.name, value=value, at=now, time=snapshot.time
         )
         return self.raised
 
-    def resolve(self, now: float, time: float, value: float | None) -> Resolved | None:
+    def resolve(self, now: float, time: float, value: float | None) -> AlertResolved | None:
         raised, self.raised, self.met_at, self.unmet_at = self.raised, None, None, None
         if raised is None:
             return None
-        return Resolved(
+        return AlertResolved(
             rule=self.rule,
             guard=raised.guard,
             value=value,
@@ -179,20 +179,20 @@ class Alerts:
         self._due_at = now + interval
 
     @property
-    def open(self) -> tuple[Raised, ...]:
+    def open(self) -> tuple[AlertRaised, ...]:
         """The alerts raised and not yet resolved, in the order of the rules."""
         return tuple(s.raised for s in self._standings if s.raised is not None)
 
     def next_deadline(self) -> float:
-        """Tell when to call `tick`, in monotonic seconds; infinite without rules."""
-        return self._due_at if self._standings else math.inf
+        """Tell when to call `tick`, in monotonic seconds."""
+        return self._due_at
 
-    def tick(self, now: float, figures: Figures) -> list[Alert]:
+    def tick(self, now: float, snapshot: Snapshot) -> list[Alert]:
         """Judge all rules; called too early it does nothing.
 
         Args:
             now: Monotonic seconds.
-            figures: The figures of this moment.
+            snapshot: The figures of this moment.
 
         Returns:
             What was raised and what was resolved, in the order of the rules.
@@ -201,10 +201,10 @@ class Alerts:
             return []
         # Counted from now: a judgement that comes late is not made up for.
         self._due_at = now + self._interval
-        judged = [standing.judge(now, figures) for standing in self._standings]
+        judged = [standing.judge(now, snapshot) for standing in self._standings]
         return [alert for alert in judged if alert is not None]
 
-    def finish(self, now: float, time: float) -> list[Resolved]:
+    def finish(self, now: float, time: float) -> list[AlertResolved]:
         """Resolve what is open: the guard is over, and nobody will judge it again."""
         ended = [standing.resolve(now, time, None) for standing in self._standings]
         return [resolved for resolved in ended if resolved is not None]

@@ -81,6 +81,19 @@ def instance_of(kind: type) -> Validator:
     return check
 
 
+def tuple_of(kind: type) -> Validator:
+    """Accept tuples of instances of `kind`."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not isinstance(value, tuple):
+            raise PolicyError(attribute.name, value, f"must be a tuple of {kind.__name__}")
+        for item in value:
+            if not isinstance(item, kind):
+                raise PolicyError(attribute.name, item, f"must be a {kind.__name__}")
+
+    return check
+
+
 def codes(lowest: int, highest: int) -> Validator:
     """Accept sets of whole numbers within a range, both ends included."""
 

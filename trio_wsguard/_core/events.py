@@ -21,6 +21,7 @@ class AnomalyKind(enum.Enum):
     FLAPPING = "flapping"
     SLOW_CONSUMER = "slow_consumer"
     LOCAL_STALL = "local_stall"
+    STUCK = "stuck"
 
 
 @attrs.frozen(kw_only=True)

@@ -13,6 +13,7 @@ from typing import Final
 
 import attrs
 
+from trio_wsguard._core.rates import Rates  # noqa: TC001 - rules read the fields' types
 from trio_wsguard._core.state import CONNECTED, ConnectionState
 
 WINDOW: Final = 1000  # answers
@@ -72,15 +73,35 @@ def health_status(score: float, state: ConnectionState) -> HealthStatus:
     return HealthStatus.DEGRADED if score >= 50 else HealthStatus.UNHEALTHY
 
 
+RESPONSE_TIME_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds of the histogram's buckets, in seconds; Prometheus' own default but
+for what no round trip to an application can be below, and with the documented 5 s."""
+
+
 @attrs.frozen(kw_only=True)
 class ResponseTimes:
-    """Response times of the last 1,000 answers, in seconds; ``None`` before the first."""
+    """Response times, in seconds.
+
+    Attributes:
+        last: Of the last answer; ``None`` before the first, as in those below.
+        mean: Over the last 1,000 answers.
+        p50: The median of the last 1,000 answers; percentiles are exact.
+        p95: The 95th percentile of them.
+        p99: The 99th percentile of them.
+        count: Answers measured, in all.
+        sum: Seconds of them, in all.
+        buckets: How many of all took at most so long, for each bound of
+            `RESPONSE_TIME_BUCKETS`.
+    """
 
     last: float | None = None
     mean: float | None = None
     p50: float | None = None
     p95: float | None = None
     p99: float | None = None
+    count: int = 0
+    sum: float = 0.0
+    buckets: tuple[int, ...] = (0,) * len(RESPONSE_TIME_BUCKETS)
 
 
 class ResponseTimeWindow:
@@ -90,6 +111,9 @@ class ResponseTimeWindow:
         self._order: deque[float] = deque()
         self._sorted: list[float] = []
         self._sum = 0.0
+        self._total = 0.0
+        # How many fell into each bucket alone; the last is for all beyond the bounds.
+        self._counts = [0] * (len(RESPONSE_TIME_BUCKETS) + 1)
 
     @property
     def last(self) -> float | None:
@@ -105,6 +129,8 @@ class ResponseTimeWindow:
         self._order.append(seconds)
         bisect.insort(self._sorted, seconds)
         self._sum += seconds
+        self._total += seconds
+        self._counts[bisect.bisect_left(RESPONSE_TIME_BUCKETS, seconds)] += 1
 
     def figures(self) -> ResponseTimes:
         """Sum the window up."""
@@ -116,7 +142,17 @@ class ResponseTimeWindow:
             p50=self._percentile(50),
             p95=self._percentile(95),
             p99=self._percentile(99),
+            count=sum(self._counts),
+            sum=self._total,
+            buckets=self._buckets(),
         )
+
+    def _buckets(self) -> tuple[int, ...]:
+        total, buckets = 0, list[int]()
+        for count in self._counts[:-1]:
+            total += count
+            buckets.append(total)
+        return tuple(buckets)
 
     def _percentile(self, percent: int) -> float:
         # Nearest rank: always a time that was really measured.
@@ -209,6 +245,7 @@ class Snapshot:
         mean_time_between_failures: Connected seconds per loss; ``None`` before the first.
         queue_depth: Messages waiting for the application.
         uptime_ratio: Connected seconds per second, 0 to 1.
+        rates: Rates and means over the last minutes, as the alerts see them.
         score: The health score, 0 to 100.
         status: The score in a word.
     """
@@ -239,5 +276,6 @@ class Snapshot:
     mean_time_between_failures: float | None
     queue_depth: int
     uptime_ratio: float
+    rates: Rates
     score: float
     status: HealthStatus

@@ -8,6 +8,7 @@ nothing and speaks to nobody.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,12 @@ from trio_wsguard._core.health import (
     health_score,
     health_status,
 )
+from trio_wsguard._core.rates import RateWindows
 from trio_wsguard._core.state import (
     CONNECTED,
+    CONNECTING,
     DISCONNECTED,
+    RECONNECTING,
     ConnectionState,
     StateChange,
     check_transition,
@@ -37,6 +41,13 @@ if TYPE_CHECKING:
     from trio_wsguard._core.failure import Failure
     from trio_wsguard._core.liveness import Raise
     from trio_wsguard._policy import FlappingPolicy, GuardPolicy
+
+
+def _passes_from(state: ConnectionState, now: float, retry_in: float | None) -> float | None:
+    """Tell from when on a state should pass by itself; ``None`` for one to rest in."""
+    if state is CONNECTING:
+        return now
+    return now + (retry_in or 0.0) if state is RECONNECTING else None
 
 
 @attrs.frozen
@@ -81,6 +92,7 @@ class Flapping:
 class Anomalies:
     """Which anomalies are open, so that each is raised once and recovered once."""
 
+    _OF_A_STATE = frozenset({AnomalyKind.STUCK})
     # What is known of a connection ends with it; silence and flapping outlive it.
     _OF_A_CONNECTION = frozenset(AnomalyKind) - {AnomalyKind.SILENCE, AnomalyKind.FLAPPING}
 
@@ -112,12 +124,13 @@ class Anomalies:
             return None
         return Recovery(kind=kind, duration=now - since, at=now, time=time, generation=generation)
 
-    def end_connection(self, now: float, time: float, generation: int) -> list[Recovery]:
-        """Close what belonged to the connection that ended."""
+    def end_state(
+        self, state: ConnectionState, now: float, time: float, generation: int
+    ) -> list[Recovery]:
+        """Close what belonged to a state that is left, or to its connection."""
+        bound = self._OF_A_CONNECTION if state is CONNECTED else self._OF_A_STATE
         ended = [
-            self.end(kind, now, time, generation)
-            for kind in list(self._since)
-            if kind in self._OF_A_CONNECTION
+            self.end(kind, now, time, generation) for kind in list(self._since) if kind in bound
         ]
         return [recovery for recovery in ended if recovery is not None]
 
@@ -141,6 +154,7 @@ class ConnectionMonitor:
         last_heartbeat_response: Unix seconds.
         counters: Totals.
         response_times: The last response times.
+        rates: What went well of late, and what did not.
 
     Source: the documents' ``ConnectionMonitor`` and its table of figures.
     """
@@ -157,9 +171,11 @@ class ConnectionMonitor:
         self.last_heartbeat_response = 0.0
         self.counters = Counters()
         self.response_times = ResponseTimeWindow()
+        self.rates = RateWindows(policy.alerts.window)
         self._uptime = Uptime(now)
         self._flapping = Flapping(policy.flapping)
-        self._connected_at = now
+        self._changed_at = self._connected_at = now
+        self._passing_since: float | None = None
         self._is_on_trial = False
         self._is_flapping = False
 
@@ -187,14 +203,18 @@ class ConnectionMonitor:
         if state is previous:
             return None
         check_transition(previous, state)
+        duration = now - self._changed_at
         self.connection_state = state
         self.last_state_change_time = time
+        self._changed_at = now
+        self._passing_since = _passes_from(state, now, retry_in)
         if state is CONNECTED:
             self.counters.connections += 1
             self.last_successful_connection = time
             self._connected_at = now
             self._is_on_trial = True
             self._uptime.up(now)
+            self.rates.attempted(now, is_good=True)
         elif previous is CONNECTED:
             self._uptime.down(now)
             self._end_trial(now)
@@ -203,6 +223,7 @@ class ConnectionMonitor:
             state=state,
             at=now,
             time=time,
+            duration=duration,
             reason=reason,
             failure=failure,
             generation=generation,
@@ -230,15 +251,32 @@ class ConnectionMonitor:
         """When the present connection no longer counts as flapping, in monotonic seconds."""
         return self._flapping.sound_at(self._connected_at)
 
-    def failed(self) -> None:
-        """Count a failed attempt, or a lost connection."""
+    def ended(self, now: float) -> None:
+        """Note that the present connection is to end: CONNECTED is about to pass."""
+        if self.connection_state is CONNECTED:
+            self._passing_since = now
+
+    @property
+    def stuck_at(self) -> float:
+        """When the present state has lasted too long, in monotonic seconds.
+
+        Infinite for a state in which a guard may rest: CONNECTED until its end
+        is decided, RECONNECTING until the backoff is over, and those in which
+        it waits for the user.
+        """
+        since, timeout = self._passing_since, self._policy.watchdog.stuck_timeout
+        return math.inf if since is None else since + timeout
+
+    def failed(self, now: float) -> None:
+        """Count a failed attempt."""
         self.connection_failures += 1
+        self.rates.attempted(now, is_good=False)
 
     def lost(self, now: float) -> bool:
         """Count a lost connection; tell whether the guard flaps."""
         self._end_trial(now)
         self.counters.losses += 1
-        self.failed()
+        self.connection_failures += 1
         self._is_flapping = self._flapping.lost(now, now - self._connected_at)
         return self._is_flapping
 
@@ -331,6 +369,7 @@ class ConnectionMonitor:
             mean_time_between_failures=connected / counters.losses if counters.losses else None,
             queue_depth=queue_depth,
             uptime_ratio=connected / elapsed if elapsed > 0 else 0.0,
+            rates=self.rates.rates(now),
             score=health.score,
             status=health.status,
         )

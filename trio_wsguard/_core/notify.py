@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from trio_wsguard._core import checks
-from trio_wsguard._core.alerts import Alert, Raised, Resolved
+from trio_wsguard._core.alerts import Alert, AlertRaised, AlertResolved
 from trio_wsguard._core.rules import AlertLevel
 from trio_wsguard._errors import PolicyError
 
@@ -106,8 +106,8 @@ class Notification:
 
     group: tuple[tuple[str, str], ...]
     reason: NotificationReason
-    firing: tuple[Raised, ...]
-    resolved: tuple[Resolved, ...]
+    firing: tuple[AlertRaised, ...]
+    resolved: tuple[AlertResolved, ...]
     at: float
     time: float
 
@@ -130,8 +130,8 @@ class _Group:
     def __init__(self, look_at: float) -> None:
         self.look_at = look_at
         self.is_gathering = True
-        self._firing: dict[tuple[str, str], Raised] = {}
-        self._resolved: dict[tuple[str, str], Resolved] = {}
+        self._firing: dict[tuple[str, str], AlertRaised] = {}
+        self._resolved: dict[tuple[str, str], AlertResolved] = {}
         self._told: set[tuple[str, str]] = set()
         self._told_at = -math.inf
 
@@ -140,7 +140,7 @@ class _Group:
         return not self._firing and not self._told
 
     def add(self, alert: Alert) -> None:
-        if isinstance(alert, Raised):
+        if isinstance(alert, AlertRaised):
             self._resolved.pop(alert.key, None)
             self._firing[alert.key] = alert
         elif self._firing.pop(alert.key, None) is not None and alert.key in self._told:
@@ -204,7 +204,7 @@ class Notifier:
         """
         key = self._grouping.key(alert)
         group = self._groups.get(key)
-        if isinstance(alert, Raised):
+        if isinstance(alert, AlertRaised):
             gathered_at = now + self._grouping.group_wait
             if group is None:
                 group = self._groups[key] = _Group(gathered_at)

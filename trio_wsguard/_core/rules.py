@@ -11,8 +11,6 @@ import attrs
 
 from trio_wsguard._core import checks
 from trio_wsguard._core.health import ResponseTimes, Snapshot
-from trio_wsguard._core.rates import Rates
-from trio_wsguard._core.state import CONNECTED
 from trio_wsguard._errors import PolicyError
 
 if TYPE_CHECKING:
@@ -54,39 +52,23 @@ FIGURES: Final = frozenset(
 ) | frozenset(_WINDOWED)
 
 
-@attrs.frozen(kw_only=True)
-class Figures:
-    """All that rules look at, at one moment.
+def read_figure(snapshot: Snapshot, name: str) -> tuple[float | None, int | None]:
+    """Tell a figure, and how many samples it was made of.
 
     Args:
         snapshot: The guard's figures.
-        rates: Its windowed figures.
+        name: One of `FIGURES`.
+
+    Returns:
+        The value, ``None`` where there is none (NaN is none); and the
+        samples, ``None`` for a figure that does not count them.
     """
-
-    snapshot: Snapshot
-    rates: Rates = attrs.field(factory=Rates)
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether the guard is CONNECTED, so that nothing measured means nothing wrong."""
-        return self.snapshot.connection_state is CONNECTED
-
-    def read(self, name: str) -> tuple[float | None, int | None]:
-        """Tell a figure, and how many samples it was made of.
-
-        Args:
-            name: One of `FIGURES`.
-
-        Returns:
-            The value, ``None`` where there is none (NaN is none); and the
-            samples, ``None`` for a figure that does not count them.
-        """
-        source: Any = self.rates if name in _WINDOWED else self.snapshot
-        for part in name.split("."):
-            source = getattr(source, part)
-        is_value = source is not None and not math.isnan(source)
-        samples = getattr(self.rates, _WINDOWED[name]) if name in _WINDOWED else None
-        return (source if is_value else None), samples
+    source: Any = snapshot.rates if name in _WINDOWED else snapshot
+    for part in name.split("."):
+        source = getattr(source, part)
+    is_value = source is not None and not math.isnan(source)
+    samples = getattr(snapshot.rates, _WINDOWED[name]) if name in _WINDOWED else None
+    return (source if is_value else None), samples
 
 
 def _filled(_: object, attribute: attrs.Attribute[Any], value: object) -> None:

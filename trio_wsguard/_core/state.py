@@ -59,6 +59,7 @@ class StateChange:
         state: The state entered.
         at: When, in monotonic seconds (trio's clock).
         time: When, in Unix seconds.
+        duration: Seconds that the state left had lasted.
         reason: Why, in one line.
         failure: The failure behind it, if there was one.
         generation: The connection it is about; 0 before the first.
@@ -69,6 +70,7 @@ class StateChange:
     state: ConnectionState
     at: float
     time: float
+    duration: float = 0.0
     reason: str = ""
     failure: Failure | None = None
     generation: int = 0

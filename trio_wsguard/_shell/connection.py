@@ -181,6 +181,7 @@ class Connection:
         self.inbox.put(early.pop_all())
         early.wake()
         self._asked.set()
+        self.setup.journal.vitals = self.vitals
         self.setup.journal.move(CONNECTED, "ready")
 
     async def _say_goodbye(self) -> None:
@@ -199,6 +200,8 @@ class Connection:
         if self.ending is not None:
             return
         self.ending = ending
+        if self.is_ready:
+            self.setup.journal.monitor.ended(trio.current_time())
         self.inbox.wake()
         if self._scope is not None:
             self._scope.cancel()

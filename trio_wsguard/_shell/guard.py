@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,9 +33,10 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+    from trio_wsguard._core.alerts import AlertRaised
     from trio_wsguard._core.health import Health, Snapshot
     from trio_wsguard._shell.attempt import Dial, Headers, Url
-    from trio_wsguard._shell.journal import EventStream
+    from trio_wsguard._shell.listeners import EventStream
     from trio_wsguard._shell.transport import Message, TransportFactory
 
 _NOT_CONNECTED: Final = frozenset(ConnectionState) - {CONNECTED}
@@ -85,26 +85,16 @@ class GuardedWebSocket:
 
     def snapshot(self) -> Snapshot:
         """Freeze all figures."""
-        silence, delay = self._silence()
-        return self._journal.monitor.snapshot(
-            trio.current_time(),
-            time.time(),
-            name=self.name,
-            generation=self.generation,
-            queue_depth=len(self._queue),
-            silence=silence,
-            open_delay=delay,
-        )
+        return self._supervisor.observer.snapshot()
 
     def health(self) -> Health:
         """Tell the score, and what it is made of."""
-        return self._journal.monitor.health(trio.current_time(), *self._silence())
+        return self._journal.health()
 
-    def _silence(self) -> tuple[float | None, float]:
-        connection = self._live
-        if connection is None:
-            return None, 0.0
-        return connection.vitals.silence, connection.vitals.open_delay
+    @property
+    def open_alerts(self) -> tuple[AlertRaised, ...]:
+        """The alerts raised and not yet resolved, in the order of the rules."""
+        return self._supervisor.observer.open_alerts
 
     # --- messages --------------------------------------------------------------
 
@@ -219,7 +209,7 @@ class GuardedWebSocket:
 
     @asynccontextmanager
     async def events(self, max_queue: int = 1024) -> AsyncIterator[EventStream]:
-        """Listen to state changes, gaps, anomalies and recoveries.
+        """Listen to state changes, gaps, anomalies, changes of health, and alerts.
 
         A slow reader never holds up the guard: it loses the oldest events and
         is told how many.
@@ -229,11 +219,11 @@ class GuardedWebSocket:
         """
         if isinstance(max_queue, bool) or not isinstance(max_queue, int) or max_queue < 1:
             raise PolicyError("max_queue", max_queue, "must be a whole number from 1 on")
-        stream = self._journal.open_stream(max_queue)
+        stream = self._journal.listeners.open(max_queue)
         try:
             yield stream
         finally:
-            self._journal.close_stream(stream)
+            self._journal.listeners.close(stream)
 
     # --- wishes ------------------------------------------------------------------
 
@@ -250,8 +240,7 @@ class GuardedWebSocket:
     def force_reconnect(self, reason: str = "forced") -> None:
         """Drop the present connection or attempt and begin anew; no failure is counted."""
         self._check_open()
-        if not self._supervisor.end_connection(Ending(reason=reason)):
-            self.reconnect_now()
+        self._supervisor.begin_anew(reason)
 
     def reset(self) -> None:
         """Forget the failures; FAILED moves on to RECONNECTING."""
@@ -391,9 +380,11 @@ async def open_guarded_websocket(
     with opener:
         async with open_flat_nursery() as nursery:
             nursery.start_soon(supervisor.run)
+            nursery.start_soon(supervisor.observer.run)
             try:
                 if wait:
                     await guard.wait_connected()
                 yield guard
             finally:
                 await guard.aclose()
+                nursery.cancel_scope.cancel()

@@ -4,68 +4,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import trio
 
-from trio_wsguard._core.events import Anomaly, EventsDropped, Gap, Recovery
+from trio_wsguard._core.events import Gap
 from trio_wsguard._core.liveness import Raise, Recover
 from trio_wsguard._core.monitor import Anomalies, ConnectionMonitor
 from trio_wsguard._core.state import CONNECTED, FAILED, RECONNECTING, ConnectionState, StateChange
+from trio_wsguard._core.steady import SteadyStatus
+from trio_wsguard._shell.listeners import Event, Listeners
 
 if TYPE_CHECKING:
     from trio_wsguard._core.events import AnomalyKind
     from trio_wsguard._core.failure import Failure
+    from trio_wsguard._core.health import Health, Snapshot
     from trio_wsguard._policy import GuardPolicy
+    from trio_wsguard._shell.vitals import Vitals
 
-Event = StateChange | Gap | Anomaly | Recovery | EventsDropped
-
-logger: Final = logging.getLogger("trio_wsguard")
-
-
-class EventStream:
-    """Events of a guard, oldest first; made by `GuardedWebSocket.events`.
-
-    A slow reader loses the oldest and finds an `EventsDropped` in their place.
-    It ends after the guard's last event.
-    """
-
-    def __init__(self, max_queue: int) -> None:
-        self._events: deque[Event] = deque()
-        self._max_queue = max_queue
-        self._dropped = 0
-        self._news = trio.Event()
-        self._is_over = False
-
-    def push(self, event: Event) -> None:
-        """Add an event; never waits."""
-        if len(self._events) == self._max_queue:
-            self._events.popleft()
-            self._dropped += 1
-        self._events.append(event)
-        self._news.set()
-
-    def finish(self) -> None:
-        """Let the reader end once it has read what is there."""
-        self._is_over = True
-        self._news.set()
-
-    def __aiter__(self) -> EventStream:
-        return self
-
-    async def __anext__(self) -> Event:
-        await trio.lowlevel.checkpoint()
-        while not self._events:
-            if self._is_over:
-                raise StopAsyncIteration
-            self._news = trio.Event()
-            await self._news.wait()
-        if self._dropped:
-            count, self._dropped = self._dropped, 0
-            return EventsDropped(count=count)
-        return self._events.popleft()
+_LEVELS: Final = {FAILED: logging.ERROR, RECONNECTING: logging.WARNING}
 
 
 @attrs.define(eq=False)
@@ -81,14 +39,23 @@ class Journal:
     Args:
         name: The guard's name, for the log.
         policy: Its settings.
+
+    Attributes:
+        generation: The number of the present or last connection.
+        vitals: Those of the connection that is CONNECTED; ``None`` without one.
+        listeners: Who is told what happens.
     """
 
     def __init__(self, name: str, policy: GuardPolicy) -> None:
         self.name = name
         self.monitor = ConnectionMonitor(policy, trio.current_time(), time.time())
         self.generation = 0
+        self.vitals: Vitals | None = None
+        self.listeners = Listeners()
+        # A dot would make it a logger below another guard's.
+        self._logger = logging.getLogger(f"trio_wsguard.guard.{name.replace('.', '_')}")
         self._anomalies = Anomalies()
-        self._streams: set[EventStream] = set()
+        self._steady = SteadyStatus()
         self._waiters: set[_Waiter] = set()
         self._lost: tuple[float, int] | None = None
         self._is_over = False
@@ -97,6 +64,32 @@ class Journal:
     def state(self) -> ConnectionState:
         """Where the guard stands."""
         return self.monitor.connection_state
+
+    def health(self) -> Health:
+        """Tell how the guard fares now."""
+        return self.monitor.health(trio.current_time(), *self._signs())
+
+    def snapshot(self, queue_depth: int) -> Snapshot:
+        """Freeze all figures.
+
+        Args:
+            queue_depth: Messages waiting for the application.
+        """
+        silence, open_delay = self._signs()
+        return self.monitor.snapshot(
+            trio.current_time(),
+            time.time(),
+            name=self.name,
+            generation=self.generation,
+            queue_depth=queue_depth,
+            silence=silence,
+            open_delay=open_delay,
+        )
+
+    def _signs(self) -> tuple[float | None, float]:
+        """Tell the silence, and how long the open beat has waited, in seconds."""
+        vitals = self.vitals
+        return (None, 0.0) if vitals is None else (vitals.silence, vitals.open_delay)
 
     def move(
         self,
@@ -119,14 +112,16 @@ class Journal:
         )
         if change is None:
             return
-        self._log(change)
+        self._log_change(change)
         self.publish(change)
         if change.previous is CONNECTED:
-            for recovery in self._anomalies.end_connection(now, unix, self.generation):
-                self.publish(recovery)
+            self.vitals = None
             self._lost = (now, self.generation)
+        for recovery in self._anomalies.end_state(change.previous, now, unix, self.generation):
+            self.publish(recovery)
         if state is CONNECTED:
             self._tell_gap(now, unix)
+        self.assess()
         for waiter in [waiter for waiter in self._waiters if state in waiter.states]:
             self._waiters.discard(waiter)
             waiter.reached = state
@@ -146,20 +141,13 @@ class Journal:
                 )
             )
 
-    def _log(self, change: StateChange) -> None:
-        level = {FAILED: logging.ERROR, RECONNECTING: logging.WARNING}.get(
-            change.state, logging.INFO
-        )
-        retry = "" if change.retry_in is None else f", retrying in {change.retry_in:g} s"
-        logger.log(
-            level,
-            "%s: %s -> %s (%s%s)",
-            self.name,
-            change.previous.name,
-            change.state.name,
-            change.reason,
-            retry,
-        )
+    def assess(self) -> None:
+        """Look at the health, and tell it if the status changed."""
+        health = self.health()
+        now, unix = trio.current_time(), time.time()
+        change = self._steady.update(health.score, self.state, now, unix)
+        if change is not None:
+            self.publish(change)
 
     def note(self, verdict: Raise | Recover) -> None:
         """Open or close an anomaly, and tell it if that is news."""
@@ -169,15 +157,16 @@ class Journal:
         if isinstance(verdict, Raise):
             anomaly = self._anomalies.begin(verdict, now, unix, self.generation)
             if anomaly is not None:
-                logger.warning("%s: %s: %s", self.name, anomaly.kind.value, anomaly.message)
+                kind = anomaly.kind.value
+                self._log(logging.WARNING, "%s: %s", kind, anomaly.message, anomaly=kind)
                 self.publish(anomaly)
-            return
-        recovery = self._anomalies.end(verdict.kind, now, unix, self.generation)
-        if recovery is not None:
-            logger.info(
-                "%s: %s over after %.1f s", self.name, recovery.kind.value, recovery.duration
-            )
-            self.publish(recovery)
+        else:
+            recovery = self._anomalies.end(verdict.kind, now, unix, self.generation)
+            if recovery is not None:
+                kind, lasted = recovery.kind.value, recovery.duration
+                self._log(logging.INFO, "%s over after %.1f s", kind, lasted, anomaly=kind)
+                self.publish(recovery)
+        self.assess()
 
     def is_open(self, kind: AnomalyKind) -> bool:
         """Tell whether an anomaly is open."""
@@ -185,20 +174,37 @@ class Journal:
 
     def publish(self, event: Event) -> None:
         """Tell an event to all who listen."""
-        for stream in self._streams:
-            stream.push(event)
+        self.listeners.publish(event)
 
-    def open_stream(self, max_queue: int) -> EventStream:
-        """Begin to listen."""
-        stream = EventStream(max_queue)
-        if self._is_over:
-            stream.finish()
-        self._streams.add(stream)
-        return stream
+    # --- the log -----------------------------------------------------------------
 
-    def close_stream(self, stream: EventStream) -> None:
-        """Cease to listen."""
-        self._streams.discard(stream)
+    def _log_change(self, change: StateChange) -> None:
+        retry = "" if change.retry_in is None else f", retrying in {change.retry_in:g} s"
+        self._log(
+            _LEVELS.get(change.state, logging.INFO),
+            "%s -> %s after %.3g s (%s%s)",
+            change.previous.name,
+            change.state.name,
+            change.duration,
+            change.reason,
+            retry,
+            state=change.state.name,
+            previous=change.previous.name,
+            failure=None if change.failure is None else change.failure.kind.name,
+        )
+
+    def debug(self, text: str, *args: object) -> None:
+        """Log what happens all the time."""
+        if self._logger.isEnabledFor(logging.DEBUG):
+            self._log(logging.DEBUG, text, *args)
+
+    def _log(self, level: int, text: str, *args: object, **fields: Any) -> None:
+        # Prefixed, since `logging` refuses fields of a record's own, such as "name".
+        fields.update(guard=self.name, generation=self.generation)
+        extra = {f"wsguard_{name}": value for name, value in fields.items()}
+        self._logger.log(level, f"%s: {text}", self.name, *args, extra=extra)
+
+    # --- waiting -----------------------------------------------------------------
 
     async def wait_state(self, states: frozenset[ConnectionState]) -> ConnectionState:
         """Wait for one of some states, and tell which it was.
@@ -226,7 +232,6 @@ class Journal:
     def finish(self) -> None:
         """Note that nothing will happen any more; wake all who wait."""
         self._is_over = True
-        for stream in self._streams:
-            stream.finish()
+        self.listeners.finish()
         for waiter in self._waiters:
             waiter.woken.set()

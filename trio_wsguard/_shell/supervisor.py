@@ -28,6 +28,7 @@ from trio_wsguard._errors import ConnectFailedError, ConnectionLostError, GuardF
 from trio_wsguard._shell.attempt import Attempt, Opener
 from trio_wsguard._shell.connection import Connection, Setup
 from trio_wsguard._shell.ending import NORMAL_CLOSURE, Ending, timed_out
+from trio_wsguard._shell.observer import Observer
 
 if TYPE_CHECKING:
     from trio_wsguard._core.failure import Failure
@@ -63,6 +64,7 @@ class Supervisor:
     Attributes:
         connection: The present or last connection.
         wishes: What the user asked for.
+        observer: What looks at the figures.
         closed: Why the guard is closed; ``None`` as long as it is not.
         is_over: Set once nothing will happen any more.
     """
@@ -75,6 +77,7 @@ class Supervisor:
         self._setup = setup
         self._opener = opener
         self._journal = setup.journal
+        self.observer = Observer(setup, self.begin_anew)
         self._next: Retry | GiveUp = Retry(0.0)
         self._retry_at = 0.0  # of the backoff that runs, in monotonic seconds
         self._attempt_number = 0
@@ -103,6 +106,12 @@ class Supervisor:
             return False
         self.connection.end(ending)
         return True
+
+    def begin_anew(self, reason: str) -> None:
+        """Drop the present connection or attempt, or cut the backoff short."""
+        if not self.end_connection(Ending(reason=reason)) and self.state is RECONNECTING:
+            self.wishes.is_hurried = True
+            self.wishes.woken.set()
 
     def reset(self) -> None:
         """Forget the failures, and leave FAILED."""
@@ -140,6 +149,7 @@ class Supervisor:
             self._journal.move(DISCONNECTED, reason)
         self.closed = self.closed or close or CloseReason(NORMAL_CLOSURE)
         self.is_over.set()
+        self.observer.finish()
         self._journal.finish()
         self._setup.queue.finish()
 
@@ -255,7 +265,7 @@ class Supervisor:
         monitor = self._journal.monitor
         flaps = was_ready and monitor.lost(trio.current_time())
         if not was_ready:
-            monitor.failed()
+            monitor.failed(trio.current_time())
         self._next = monitor.decide(failure, self._setup.rng)
         self._reconnect(ending.reason, failure)
         if flaps:

@@ -127,8 +127,11 @@ class Vitals:
         if code is None:
             self._counters.beats_answered += 1
             self._monitor.last_heartbeat_response = time.time()
+            self._monitor.rates.beat(now, is_good=True)
+            self._journal.debug("beat %d answered after %.3f s", beat.number, beat.taken(now))
             if beat.is_measured:
                 self._monitor.response_times.add(beat.taken(now))
+                self._monitor.rates.responded(now, beat.taken(now))
         for verdict in self._liveness.beats.answer(beat.number, now, code):
             self._obey(verdict)
         self._rearm()
@@ -153,6 +156,7 @@ class Vitals:
         beat.sent_at = trio.current_time()
         self._counters.beats_sent += 1
         self._monitor.last_heartbeat_time = time.time()
+        self._journal.debug("beat %d sent", beat.number)
         self._rearm()
 
     def write_begun(self) -> None:
@@ -219,4 +223,6 @@ class Vitals:
         else:
             if isinstance(verdict, Raise) and verdict.kind is AnomalyKind.HEARTBEAT_LOST:
                 self._counters.beats_missed += 1
+                self._monitor.rates.beat(trio.current_time(), is_good=False)
+                self._journal.debug("beat failed: %s", verdict.message)
             self._journal.note(verdict)

@@ -19,12 +19,6 @@ _NARROW: Final = 100  # columns below which the figures stand in one column
 # A terminal echoes "^C" at the cursor, which rests behind the panel: without room for
 # it there, the line would wrap and the panel could not be taken away whole.
 _ECHO_WIDTH: Final = 2
-_STATUS_STYLES: Final = {
-    wsguard.HealthStatus.HEALTHY: "green",
-    wsguard.HealthStatus.DEGRADED: "yellow",
-    wsguard.HealthStatus.UNHEALTHY: "red",
-    wsguard.HealthStatus.DOWN: "bold red",
-}
 
 
 class FiguresPanel:
@@ -78,7 +72,7 @@ class FiguresPanel:
             response += f"  (p50 {lines.seconds(times.p50)}, p95 {lines.seconds(times.p95)})"
         rate = self._rate(snapshot)
         score = Text(f"{snapshot.score:.0f}  ")
-        score.append(snapshot.status.name, _STATUS_STYLES[snapshot.status])
+        score.append(snapshot.status.name, lines.STATUS_STYLES[snapshot.status])
         return [
             ("state", self._state(snapshot)),
             ("generation", Text(f"{snapshot.generation}  (reconnects: {snapshot.reconnects})")),

@@ -33,11 +33,21 @@ STATE_STYLES: Final = {
     wsguard.ConnectionState.CLOSED: "blue",
 }
 
+STATUS_STYLES: Final = {
+    wsguard.HealthStatus.HEALTHY: "green",
+    wsguard.HealthStatus.DEGRADED: "yellow",
+    wsguard.HealthStatus.UNHEALTHY: "red",
+    wsguard.HealthStatus.DOWN: "bold red",
+}
+
 _EVENT_NAMES: Final[Mapping[type, str]] = {
     wsguard.StateChange: "state_change",
     wsguard.Gap: "gap",
     wsguard.Anomaly: "anomaly",
     wsguard.Recovery: "recovery",
+    wsguard.HealthChange: "health_change",
+    wsguard.AlertRaised: "alert_raised",
+    wsguard.AlertResolved: "alert_resolved",
     wsguard.EventsDropped: "events_dropped",
 }
 
@@ -88,12 +98,26 @@ def event_line(event: wsguard.Event) -> Line:
         lost, ready = event.lost_generation, event.ready_generation
         text = f"{seconds(event.duration)} without a connection, #{lost} to #{ready}"
         return Line(label="gap", text=text, style="magenta", time=event.time, generation=ready)
-    what = event.kind.name.lower().replace("_", " ")
+    if isinstance(event, wsguard.HealthChange):
+        text = f"{event.previous.name} -> {event.status.name}, score {event.score:.0f}"
+        return Line(label="health", text=text, style=STATUS_STYLES[event.status], time=event.time)
+    if isinstance(event, wsguard.AlertRaised | wsguard.AlertResolved):
+        return _alert_line(event)
+    what = event.kind.value.replace("_", " ")
     if isinstance(event, wsguard.Anomaly):
         label, style, text = "anomaly", "yellow", f"{what}: {printable(event.message)}"
     else:
         label, style, text = "recovery", "green", f"{what} is over, after {seconds(event.duration)}"
     return Line(label=label, text=text, style=style, time=event.time, generation=event.generation)
+
+
+def _alert_line(alert: wsguard.Alert) -> Line:
+    if isinstance(alert, wsguard.AlertRaised):
+        label, style = "alert", "bold red" if alert.level is wsguard.AlertLevel.CRITICAL else "red"
+    else:
+        label, style = "resolved", "green"
+    text = f"{alert.rule.name} ({alert.level.value}): {alert.message}"
+    return Line(label=label, text=text, style=style, time=alert.time)
 
 
 def _change_line(change: wsguard.StateChange) -> Line:

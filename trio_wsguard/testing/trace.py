@@ -185,6 +185,11 @@ def describe(event: wsguard.Event) -> str:
             return f"anomaly {event.kind.value}: {event.message}"
         case wsguard.Recovery():
             return f"recovery {event.kind.value} after {event.duration:g} s"
+        case wsguard.HealthChange():
+            return f"health {event.previous.name} -> {event.status.name}, score {event.score:g}"
+        case wsguard.AlertRaised() | wsguard.AlertResolved():
+            what = "raised" if isinstance(event, wsguard.AlertRaised) else "resolved"
+            return f"alert {event.rule.name} {what}: {event.message}"
         case wsguard.Gap():
             lost, ready = event.lost_generation, event.ready_generation
             return f"gap of {event.duration:g} s between generations {lost} and {ready}"
