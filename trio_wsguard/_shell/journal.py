@@ -180,8 +180,10 @@ class Journal:
 
     def _log_change(self, change: StateChange) -> None:
         retry = "" if change.retry_in is None else f", retrying in {change.retry_in:g} s"
+        failure = change.failure
+        level = _LEVELS.get(change.state, logging.INFO)
         self._log(
-            _LEVELS.get(change.state, logging.INFO),
+            level if failure is None else max(level, failure.log_level),
             "%s -> %s after %.3g s (%s%s)",
             change.previous.name,
             change.state.name,
@@ -190,7 +192,7 @@ class Journal:
             retry,
             state=change.state.name,
             previous=change.previous.name,
-            failure=None if change.failure is None else change.failure.kind.name,
+            failure=None if failure is None else failure.kind.name,
         )
 
     def debug(self, text: str, *args: object) -> None:

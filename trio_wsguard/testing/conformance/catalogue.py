@@ -9,6 +9,7 @@ from trio_wsguard.testing.conformance import (
     backoff,
     guard_errors,
     guard_figures,
+    guard_health,
     guard_leaving,
     guard_liveness,
     guard_messages,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _MODULES: Final = (
     *(backoff, heartbeat),
     *(transport, transport_opening, transport_ending, transport_cancelling),
-    *(guard_states, guard_retry, guard_liveness, guard_figures),
+    *(guard_states, guard_retry, guard_liveness, guard_figures, guard_health),
     *(guard_messages, guard_sending, guard_queue, guard_leaving, guard_errors),
 )
 
