@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # In the order in which they run.
 _MODULES: Final = (
     "throughput",
+    "figures",
     "echo",
     "reconnect_latency",
     "cancel_latency",
