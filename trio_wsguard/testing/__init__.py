@@ -47,3 +47,4 @@ from trio_wsguard.testing.simulation import run_simulation as run_simulation
 from trio_wsguard.testing.stream import SimulatedStream as SimulatedStream
 from trio_wsguard.testing.trace import Trace as Trace
 from trio_wsguard.testing.trace import TraceEntry as TraceEntry
+from trio_wsguard.testing.trace import describe as describe
