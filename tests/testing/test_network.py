@@ -259,7 +259,9 @@ def test_a_guard_runs_on_it() -> None:
     assert [change.partition(" (")[0] for change in changes] == [
         "DISCONNECTED -> CONNECTING",
         "CONNECTING -> CONNECTED",
+        "health DOWN -> HEALTHY, score 100",
         "CONNECTED -> CLOSED",
+        "health HEALTHY -> DOWN, score 100",
     ]
     assert "1 >          'GET / HTTP/1.1'" in trace
     assert "1 <          TEXT 'hello'" in trace

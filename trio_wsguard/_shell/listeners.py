@@ -82,8 +82,9 @@ class Listeners:
         return stream
 
     def close(self, stream: EventStream) -> None:
-        """Cease to listen."""
+        """Cease to listen; what was told until then can still be read."""
         self._streams.discard(stream)
+        stream.finish()
 
     def publish(self, event: Event) -> None:
         """Tell an event to all who listen."""
