@@ -21,6 +21,7 @@ import trio_websocket
 
 from trio_wsguard._core.failure import FailureKind, printable
 from trio_wsguard._errors import TransportError
+from trio_wsguard._shell.flag import Flag
 from trio_wsguard._shell.nursery import finish_without_waiting, open_flat_nursery
 from trio_wsguard._shell.transports.common import (
     CLOSE_GRACE,
@@ -83,11 +84,11 @@ class TrioWebSocketTransport:
         self._on_pong = on_pong
         self._nursery = nursery
         self._head = AnswerHead()
-        self._settled = trio.Event()
+        self._settled = Flag()
         self._error: TransportError | None = None
-        self._host_done = trio.Event()
-        self._ping_written = trio.Event()
-        self._close_written = trio.Event()
+        self._host_done = Flag()
+        self._ping_written = Flag()
+        self._close_written = Flag()
         self._unanswered = 0
         self._is_told = False
         self._ws: trio_websocket.WebSocketConnection
@@ -202,7 +203,7 @@ class TrioWebSocketTransport:
         if self._ws.closed is not None or self._unanswered >= _MAX_UNANSWERED_PINGS:
             await trio.lowlevel.checkpoint()
             return
-        self._ping_written = trio.Event()
+        self._ping_written = Flag()
         self._nursery.start_soon(self._wait_pong, payload)
         await self._ping_written.wait()
         self._check_whole()

@@ -27,6 +27,7 @@ from websockets.version import version
 
 from trio_wsguard._core.failure import FailureKind
 from trio_wsguard._errors import TransportError
+from trio_wsguard._shell.flag import Flag
 from trio_wsguard._shell.nursery import open_flat_nursery
 from trio_wsguard._shell.transports.common import (
     CLOSE_GRACE,
@@ -274,7 +275,7 @@ class _Outlet:
         self._nursery = nursery
         self._lock = trio.Lock()
         self._control: list[bytes] = []
-        self.flushed = trio.Event()
+        self.flushed = Flag()
         self.flushed.set()
 
     async def send(self, make: Callable[..., None], *args: Any) -> None:
@@ -331,7 +332,7 @@ class _Outlet:
         if answers:
             self._control += answers
             if self.flushed.is_set():
-                self.flushed = trio.Event()
+                self.flushed = Flag()
                 self._nursery.start_soon(self._flush)
 
     async def _flush(self) -> None:
