@@ -181,7 +181,8 @@ class Connection:
         self.vitals.start()
         self.is_ready = True
         early, self.inbox = self.inbox, self.setup.queue
-        self.inbox.put(early.pop_all())
+        if early:
+            self.inbox.put(early.pop_all())
         early.wake()
         self._asked.set()
         self.setup.journal.vitals = self.vitals

@@ -124,15 +124,9 @@ class Supervisor:
 
     async def run(self) -> None:
         """Live through all connections, until closed or cancelled."""
-        live = {
-            DISCONNECTED: self._rest,
-            CONNECTING: self._attempt,
-            RECONNECTING: self._back_off,
-            FAILED: self._stay_failed,
-        }
         try:
             while self.wishes.close is None and self.state is not CLOSED:
-                await live[self.state]()
+                await self._LIVE[self.state](self)
         finally:
             self._leave()
 
@@ -299,3 +293,11 @@ class Supervisor:
         error.__cause__ = ending.cause
         self._errors.append(error)
         del self._errors[:-_REMEMBERED]
+
+    # What it does in each state but CLOSED, which is the end.
+    _LIVE: Final = {
+        DISCONNECTED: _rest,
+        CONNECTING: _attempt,
+        RECONNECTING: _back_off,
+        FAILED: _stay_failed,
+    }
