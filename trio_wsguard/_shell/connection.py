@@ -73,7 +73,10 @@ class Connection:
         self.is_ready = False
         # What the application has left unread counts here, too: however many
         # connections come and go, all together hold no more than one would.
-        self.inbox = MessageQueue(max(0, setup.policy.max_queue - len(setup.queue)))
+        policy, unread = setup.policy, setup.queue
+        self.inbox = MessageQueue(
+            max(0, policy.max_queue - len(unread)), max(0, policy.max_queue_bytes - unread.size)
+        )
         self._asked = Flag()
         self.writer = Writer(self)
         # Set by serve(), before anyone else can reach the connection.
@@ -248,7 +251,8 @@ class Connection:
 
     @property
     def _is_overfull(self) -> bool:
-        return len(self.inbox) >= 2 * self.setup.policy.max_queue
+        inbox, policy = self.inbox, self.setup.policy
+        return len(inbox) >= 2 * policy.max_queue or inbox.size >= 2 * policy.max_queue_bytes
 
     async def _wait_for_consumer(self) -> None:
         with trio.move_on_after(_BURST):

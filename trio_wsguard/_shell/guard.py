@@ -112,9 +112,9 @@ class GuardedWebSocket:
             trio.ClosedResourceError: This side closed the guard.
         """
         queue = self._queue
-        if queue:
+        if queue.count:
             await trio.lowlevel.checkpoint()
-        while not queue:
+        while not queue.count:
             if queue.is_finished:
                 self._check_more()
             await queue.wait_readable()
@@ -123,7 +123,9 @@ class GuardedWebSocket:
     async def get_messages(self) -> list[Message]:
         """Receive all messages at hand, at least one; otherwise as `get_message`."""
         first = await self.get_message()
-        return [first, *self._queue.pop_all()]
+        batch = self._queue.pop_all()
+        batch.insert(0, first)
+        return batch
 
     def _check_more(self) -> None:
         """Refuse to wait for messages that can no longer come."""
@@ -375,7 +377,7 @@ async def open_guarded_websocket(
         rules=policy.rules,
         heartbeat=heartbeat,
         journal=Journal(name_of(url) if name is None else name, policy),
-        queue=MessageQueue(policy.max_queue),
+        queue=MessageQueue(policy.max_queue, policy.max_queue_bytes),
         rng=_CHANCE if rng is None else rng,
         on_connect=on_connect,
     )
