@@ -6,6 +6,8 @@ the documented system's own number or has its source beside it.
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
 from trio_wsguard._core import checks
@@ -19,6 +21,10 @@ from trio_wsguard._core.failure import DEFAULT_RULES, FailureRules, frozen_set
 from trio_wsguard._core.rates import RATE_WINDOW
 from trio_wsguard._core.rules import DOCUMENTED_RULES, AlertRule
 from trio_wsguard._errors import PolicyError
+
+# Four of the largest messages, as `max_message_size` has them. Beyond it the queue
+# outgrows the processor's caches: large messages then arrive several times as slow.
+MAX_QUEUE_BYTES: Final = 2**22
 
 
 @attrs.frozen(kw_only=True)
@@ -159,6 +165,8 @@ class GuardPolicy:
         close_timeout: Seconds for the close handshake.
         max_age: Seconds after which a connection is renewed; ``None`` for never.
         max_queue: Messages held for the application before reading stops.
+        max_queue_bytes: Bytes of messages at which it stops too, whichever comes
+            first; a text counts its characters. Exceeded by what one read brings.
         max_message_size: Bytes; a larger message ends the connection.
         max_redirects: Redirects followed within one attempt.
     """
@@ -189,6 +197,7 @@ class GuardPolicy:
     close_timeout: float = attrs.field(default=5, validator=checks.not_negative)
     max_age: float | None = attrs.field(default=None, validator=checks.optional(checks.positive))
     max_queue: int = attrs.field(default=1024, validator=checks.count)
+    max_queue_bytes: int = attrs.field(default=MAX_QUEUE_BYTES, validator=checks.count)
     max_message_size: int = attrs.field(default=2**20, validator=checks.count)
     final_close_codes: frozenset[int] = attrs.field(
         default=DEFAULT_RULES.final_close_codes, converter=frozen_set

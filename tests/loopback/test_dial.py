@@ -10,7 +10,7 @@ import trio
 
 import trio_wsguard as wsguard
 from trio_wsguard import FailureKind
-from trio_wsguard._shell.dial import open_target, parse_url
+from trio_wsguard._shell.dial import open_target, open_tcp, parse_url
 
 from .servers import accept, echo, open_guard, quick
 
@@ -67,3 +67,47 @@ async def test_small_messages_wait_for_no_ack(
     assert isinstance(stream, trio.SocketStream)
     async with stream:
         assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_an_address_is_not_looked_up(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """A numeric address is dialled straight away: no thread is waited for."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("looked up")
+
+    listeners = await trio.open_tcp_listeners(0, host=host)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    async with listeners[0] as listener:
+        port = listener.socket.getsockname()[1]
+        async with await open_tcp(host, port) as stream:
+            assert stream.socket.getpeername()[:2] == (host, port)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_cancelled_dial_leaves_no_socket(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """Cancelling a connect that hangs closes its socket at once."""
+    made: list[trio.socket.SocketType] = []
+
+    class Hanging:
+        def __init__(self, inner: trio.socket.SocketType) -> None:
+            self.close = inner.close
+
+        async def connect(self, _: object) -> None:
+            await trio.sleep_forever()
+
+    def hang(*args: Any) -> Any:
+        made.append(real(*args))
+        return Hanging(made[-1])
+
+    real = trio.socket.socket
+    monkeypatch.setattr(trio.socket, "socket", hang)
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(open_tcp, host, 9)
+            while not made:
+                await trio.lowlevel.checkpoint()
+            scope.cancel()
+    assert all(one.fileno() == -1 for one in made)

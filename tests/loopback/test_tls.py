@@ -459,9 +459,10 @@ async def test_no_session_outlives_its_guard(
             ws.force_reconnect()
             await eventually(lambda: ws.generation == 3)
             await ws.wait_connected()
-            ws.force_reconnect()
-            assert await ws.wait_state(ConnectionState.RECONNECTING)
+            ws.disconnect()
+            await ws.wait_state(ConnectionState.DISCONNECTED)
             assert living_sessions() > before
+            ws.connect()
             await ws.wait_connected()
             if is_cancelled:
                 scope.cancel()

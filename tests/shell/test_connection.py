@@ -463,3 +463,35 @@ async def test_a_cancelled_send_that_was_begun_drops_the_connection(net: Net) ->
         assert await ws.get_message() == "whole"
         assert ws.snapshot().connection_failures == 0
         assert ws.generation == 2
+
+
+async def test_reading_stops_at_the_bytes_too(net: Net) -> None:
+    """Few large messages fill the queue as many small ones do; nothing of them is lost."""
+
+    async def flood(ws: trio_websocket.WebSocketConnection) -> None:
+        for number in range(100):
+            await ws.send_message(f"{number:02}" + 10_000 * "x")
+        await idle(ws)
+
+    net.script(accept(flood))
+    async with net.open(policy=quick(max_queue_bytes=100_000)) as ws, ws.events() as events:
+        anomaly = await first(events, wsguard.Anomaly)
+        assert anomaly.kind is AnomalyKind.SLOW_CONSUMER
+        assert 10 <= ws.snapshot().queue_depth < 40  # and what one read brings
+        for number in range(100):
+            assert str(await ws.get_message()).startswith(f"{number:02}")
+
+
+async def test_unread_bytes_do_not_pile_up_over_connections(net: Net) -> None:
+    """Bytes never read stay bounded as messages do, however many connections come and go."""
+
+    async def flood(ws: trio_websocket.WebSocketConnection) -> None:
+        for _ in range(100):
+            await ws.send_message(1000 * "x")
+
+    net.script(accept(flood))
+    policy = quick(max_queue_bytes=10_000, max_connection_failures=None)
+    async with net.open(policy=policy) as ws:
+        await trio.sleep(2000)
+        assert ws.generation > 30
+        assert ws.snapshot().queue_depth <= 2 * 10 + 100  # a read may hold all of a flood

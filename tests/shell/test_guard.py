@@ -598,3 +598,18 @@ async def test_wishes_do_not_restart_the_backoff(net: Net, wish: str) -> None:
             getattr(ws, wish)()
         await trio.sleep(3)
     assert net.dialed_at == pytest.approx([0, 10])
+
+
+async def test_dials_that_fail_at_once_starve_nobody() -> None:
+    """A dial that fails without waiting, and is retried without a delay, lets others run."""
+
+    async def dial(_: object) -> trio.abc.Stream:
+        raise OSError("no")
+
+    at_once = wsguard.LinearBackoff(0, 0)
+    backoff = wsguard.BackoffPolicy(closed=at_once, network=at_once, other=at_once)
+    policy = wsguard.GuardPolicy(backoff=backoff, max_connection_failures=None)
+    async with wsguard.open_guarded_websocket("ws://a", policy=policy, dial=dial, wait=False) as ws:
+        for _ in range(10):
+            await trio.lowlevel.checkpoint()
+        assert 1 < ws.snapshot().attempts < 20

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import bisect
 import enum
-from collections import deque
+import math
+from array import array
 from typing import Final
 
 import attrs
@@ -105,12 +106,12 @@ class ResponseTimes:
 
 
 class ResponseTimeWindow:
-    """A sorted window over the last answers: O(log n) to find, O(n) small to insert."""
+    """The last answers, in a ring: O(1) to add, sorted only when figures are asked for."""
 
     def __init__(self) -> None:
-        self._order: deque[float] = deque()
-        self._sorted: list[float] = []
-        self._sum = 0.0
+        # An array: a thousand floats as objects would take 40 KiB of every guard.
+        self._ring = array("d")
+        self._next = 0  # the place of the oldest, once the ring is full
         self._total = 0.0
         # How many fell into each bucket alone; the last is for all beyond the bounds.
         self._counts = [0] * (len(RESPONSE_TIME_BUCKETS) + 1)
@@ -118,30 +119,29 @@ class ResponseTimeWindow:
     @property
     def last(self) -> float | None:
         """The last response time, in seconds."""
-        return self._order[-1] if self._order else None
+        return self._ring[self._next - 1] if self._ring else None
 
     def add(self, seconds: float) -> None:
         """Take one measured response time in."""
-        if len(self._order) == WINDOW:
-            oldest = self._order.popleft()
-            del self._sorted[bisect.bisect_left(self._sorted, oldest)]
-            self._sum -= oldest
-        self._order.append(seconds)
-        bisect.insort(self._sorted, seconds)
-        self._sum += seconds
+        if len(self._ring) < WINDOW:
+            self._ring.append(seconds)
+        else:
+            self._ring[self._next] = seconds
+        self._next = (self._next + 1) % WINDOW
         self._total += seconds
         self._counts[bisect.bisect_left(RESPONSE_TIME_BUCKETS, seconds)] += 1
 
     def figures(self) -> ResponseTimes:
         """Sum the window up."""
-        if not self._order:
+        if not self._ring:
             return ResponseTimes()
+        ordered = sorted(self._ring)
         return ResponseTimes(
             last=self.last,
-            mean=max(0.0, self._sum) / len(self._order),
-            p50=self._percentile(50),
-            p95=self._percentile(95),
-            p99=self._percentile(99),
+            mean=math.fsum(ordered) / len(ordered),
+            p50=_percentile(ordered, 50),
+            p95=_percentile(ordered, 95),
+            p99=_percentile(ordered, 99),
             count=sum(self._counts),
             sum=self._total,
             buckets=self._buckets(),
@@ -154,10 +154,11 @@ class ResponseTimeWindow:
             buckets.append(total)
         return tuple(buckets)
 
-    def _percentile(self, percent: int) -> float:
-        # Nearest rank: always a time that was really measured.
-        rank = -(-percent * len(self._sorted) // 100)
-        return self._sorted[rank - 1]
+
+def _percentile(ordered: list[float], percent: int) -> float:
+    # Nearest rank: always a time that was really measured.
+    rank = -(-percent * len(ordered) // 100)
+    return ordered[rank - 1]
 
 
 @attrs.define

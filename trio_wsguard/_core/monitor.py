@@ -9,7 +9,6 @@ nothing and speaks to nobody.
 from __future__ import annotations
 
 import math
-from collections import deque
 from typing import TYPE_CHECKING
 
 import attrs
@@ -73,7 +72,7 @@ class Flapping:
 
     def __init__(self, policy: FlappingPolicy) -> None:
         self._policy = policy
-        self._losses: deque[float] = deque(maxlen=policy.limit)
+        self._losses: list[float] = []
 
     def lost(self, now: float, lifetime: float) -> bool:
         """Note a loss; tell whether the guard flaps."""
@@ -81,6 +80,7 @@ class Flapping:
             self._losses.clear()
             return False
         self._losses.append(now)
+        del self._losses[: -self._policy.limit]
         is_full = len(self._losses) == self._policy.limit
         return is_full and now - self._losses[0] <= self._policy.window
 

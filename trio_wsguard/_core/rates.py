@@ -1,14 +1,15 @@
 """Rates and means over the last minutes, bounded in time and in number.
 
-Sums are kept in whole numbers (nanoseconds for times), so that nothing drifts
-however long a guard runs, and a rate that stands exactly at a threshold is
-seen to stand there.
+Sums are made anew each time and rounded once, so that nothing drifts however
+long a guard runs, and a rate that stands exactly at a threshold is seen to stand
+there. Samples are two numbers in arrays: as objects they would take seven times
+the memory, of every guard.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
+from array import array
 from typing import Final
 
 import attrs
@@ -17,34 +18,48 @@ from trio_wsguard._core import checks
 
 RATE_WINDOW: Final = 300.0  # seconds; the documented alerts look this far back
 MAX_SAMPLES: Final = 1000  # three a second over the window; a guard makes far fewer
-_NANOSECONDS: Final = 1e9  # a second
+
+
+def _numbers() -> array[float]:
+    return array("d")
 
 
 @attrs.define(eq=False)
 class _Window:
     window: float = attrs.field(default=RATE_WINDOW, validator=checks.positive)
     max_samples: int = attrs.field(default=MAX_SAMPLES, validator=checks.count)
-    _samples: deque[tuple[float, int]] = attrs.field(init=False, factory=deque)
-    _sum: int = attrs.field(init=False, default=0)
+    _times: array[float] = attrs.field(init=False, factory=_numbers)
+    _amounts: array[float] = attrs.field(init=False, factory=_numbers)
 
-    def _put(self, now: float, amount: int) -> None:
+    def _put(self, now: float, amount: float) -> None:
         # Told late, a sample waits behind those told before: time is not turned back.
-        if len(self._samples) == self.max_samples:
-            self._sum -= self._samples.popleft()[1]
-        self._samples.append((now, amount))
-        self._sum += amount
+        self._expire(now)
+        if len(self._times) == self.max_samples:
+            self._forget(1)
+        self._times.append(now)
+        self._amounts.append(amount)
 
     def _expire(self, now: float) -> None:
         # Open on the left, as Prometheus' range selectors are since 3.0: of two
         # samples a whole window apart, only one is ever in it.
-        samples = self._samples
-        while samples and now >= samples[0][0] + self.window:
-            self._sum -= samples.popleft()[1]
+        kept_from = 0
+        for at in self._times:
+            if now < at + self.window:
+                break
+            kept_from += 1
+        if kept_from:
+            self._forget(kept_from)
+
+    def _forget(self, count: int) -> None:
+        del self._times[:count], self._amounts[:count]
 
     def samples(self, now: float) -> int:
         """Tell how many samples the window holds."""
         self._expire(now)
-        return len(self._samples)
+        return len(self._times)
+
+    def _sum(self) -> float:
+        return math.fsum(self._amounts)
 
 
 @attrs.define(eq=False)
@@ -61,23 +76,23 @@ class RateWindow(_Window):
 
     def add(self, now: float, is_good: bool) -> None:
         """Take one outcome in."""
-        self._put(now, int(is_good))
+        self._put(now, is_good)
 
     def good_rate(self, now: float) -> float | None:
         """Tell which part went well, 0 to 1; ``None`` without a sample."""
         count = self.samples(now)
-        return self._sum / count if count else None
+        return self._sum() / count if count else None
 
     def bad_rate(self, now: float) -> float | None:
         """Tell which part did not, 0 to 1; ``None`` without a sample."""
         # Not 1 less the good rate: 3 of 10 must be 0.3 to the last bit.
         count = self.samples(now)
-        return (count - self._sum) / count if count else None
+        return (count - self._sum()) / count if count else None
 
 
 @attrs.define(eq=False)
 class MeanWindow(_Window):
-    """The mean of measured times over a sliding window, to the nanosecond.
+    """The mean of measured times over a sliding window.
 
     Args:
         window: Seconds that a sample counts.
@@ -87,12 +102,12 @@ class MeanWindow(_Window):
     def add(self, now: float, seconds: float) -> None:
         """Take one measured time in; one that is no finite number is no sample."""
         if math.isfinite(seconds):
-            self._put(now, round(seconds * _NANOSECONDS))
+            self._put(now, seconds)
 
     def mean(self, now: float) -> float | None:
         """Tell the mean in seconds; ``None`` without a sample."""
         count = self.samples(now)
-        return self._sum / count / _NANOSECONDS if count else None
+        return self._sum() / count if count else None
 
 
 @attrs.frozen(kw_only=True)

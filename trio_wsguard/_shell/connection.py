@@ -16,6 +16,7 @@ from trio_wsguard._core.failure import classify
 from trio_wsguard._core.state import CONNECTED
 from trio_wsguard._errors import ConnectionLostError, FatalError, TransportError
 from trio_wsguard._shell.ending import NORMAL_CLOSURE, Ending
+from trio_wsguard._shell.flag import Flag
 from trio_wsguard._shell.nursery import finish_without_waiting, open_flat_nursery
 from trio_wsguard._shell.queue import MessageQueue
 from trio_wsguard._shell.tasks import heartbeat_task, receive_task, watchdog_task
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from random import Random
 
+    from trio_wsguard._core.failure import FailureRules
     from trio_wsguard._policy import GuardPolicy
     from trio_wsguard._shell.heartbeats import Heartbeat
     from trio_wsguard._shell.journal import Journal
@@ -44,6 +46,7 @@ class Setup:
     """What all connections of a guard share."""
 
     policy: GuardPolicy
+    rules: FailureRules
     heartbeat: Heartbeat
     journal: Journal
     queue: MessageQueue
@@ -70,8 +73,11 @@ class Connection:
         self.is_ready = False
         # What the application has left unread counts here, too: however many
         # connections come and go, all together hold no more than one would.
-        self.inbox = MessageQueue(max(0, setup.policy.max_queue - len(setup.queue)))
-        self._asked = trio.Event()
+        policy, unread = setup.policy, setup.queue
+        self.inbox = MessageQueue(
+            max(0, policy.max_queue - len(unread)), max(0, policy.max_queue_bytes - unread.size)
+        )
+        self._asked = Flag()
         self.writer = Writer(self)
         # Set by serve(), before anyone else can reach the connection.
         self.transport: Transport
@@ -159,8 +165,8 @@ class Connection:
                 nursery.start_soon(receive_task, self)
                 await self._become_ready(opening)
                 nursery.start_soon(heartbeat_task, self)
-                nursery.start_soon(watchdog_task, self)
-                await trio.sleep_forever()
+                # In this task, which would only sleep: it ends as the other two do.
+                await watchdog_task(self)
         except trio.Cancelled:
             await self._say_goodbye()
             raise
@@ -178,7 +184,8 @@ class Connection:
         self.vitals.start()
         self.is_ready = True
         early, self.inbox = self.inbox, self.setup.queue
-        self.inbox.put(early.pop_all())
+        if early:
+            self.inbox.put(early.pop_all())
         early.wake()
         self._asked.set()
         self.setup.journal.vitals = self.vitals
@@ -202,13 +209,14 @@ class Connection:
         self.ending = ending
         if self.is_ready:
             self.setup.journal.monitor.ended(trio.current_time())
-        self.inbox.wake()
+        else:
+            self.inbox.wake()  # on_connect may wait for a message
         if self._scope is not None:
             self._scope.cancel()
 
     def fail(self, exc: BaseException) -> None:
         """End by an exception."""
-        failure = classify(exc, self.setup.policy.rules)
+        failure = classify(exc, self.setup.rules)
         self.end(Ending(reason=str(failure), failure=failure, cause=exc))
 
     def end_by_peer(self, exc: TransportError) -> None:
@@ -231,7 +239,7 @@ class Connection:
         while not self.is_ready:
             if self.inbox.is_asked:
                 return
-            self._asked = trio.Event()
+            self._asked = Flag()
             await self._asked.wait()
         if self.writer.broken_by is None and self.inbox.is_full:
             await self._wait_for_consumer()
@@ -243,7 +251,8 @@ class Connection:
 
     @property
     def _is_overfull(self) -> bool:
-        return len(self.inbox) >= 2 * self.setup.policy.max_queue
+        inbox, policy = self.inbox, self.setup.policy
+        return len(inbox) >= 2 * policy.max_queue or inbox.size >= 2 * policy.max_queue_bytes
 
     async def _wait_for_consumer(self) -> None:
         with trio.move_on_after(_BURST):

@@ -205,10 +205,36 @@ async def open_tcp(host: str, port: int) -> trio.SocketStream:
     Raises:
         OSError: No name, or no address answered.
     """
-    addresses = await look_up(host, port)
+    # Nothing to look up costs no thread: it would take as long as the connect.
+    addresses = [host] if is_address(host) else await look_up(host, port)
     if len(addresses) == 1:
-        return await trio.open_tcp_stream(addresses[0], port)
+        return await _connect(addresses[0], port)
     return await _race(addresses, port)
+
+
+def is_address(host: str) -> bool:
+    """Tell whether a host is a numeric address, and no name."""
+    try:
+        socket.inet_pton(_family(host), host)
+    except (OSError, ValueError):  # ValueError: a NUL in it
+        return False
+    return True
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+async def _connect(address: str, port: int) -> trio.SocketStream:
+    # Not `trio.open_tcp_stream`: the nursery in which it races addresses, and its
+    # own look-up, cost a fifth of a reconnect on loopback.
+    tcp = trio.socket.socket(_family(address), socket.SOCK_STREAM)
+    try:
+        await tcp.connect((address, port))
+    except BaseException:
+        tcp.close()
+        raise
+    return trio.SocketStream(tcp)
 
 
 async def look_up(host: str, port: int) -> list[str]:
@@ -240,7 +266,7 @@ async def _race(addresses: list[str], port: int) -> trio.SocketStream:
 
         async def attempt(address: str, failed: trio.Event) -> None:
             try:
-                stream = await trio.open_tcp_stream(address, port)
+                stream = await _connect(address, port)
             except OSError as exc:
                 errors.append(exc)
                 failed.set()

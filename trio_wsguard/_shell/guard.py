@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 _NOT_CONNECTED: Final = frozenset(ConnectionState) - {CONNECTED}
 _SETTLED: Final = frozenset({CONNECTED, FAILED, CLOSED})
+# One for all who bring none: it has no state, where a `Random` of its own would take
+# 2.5 KiB of every guard, and forked processes would draw the same.
+_CHANCE: Final = random.SystemRandom()
 
 
 class GuardedWebSocket:
@@ -109,9 +112,9 @@ class GuardedWebSocket:
             trio.ClosedResourceError: This side closed the guard.
         """
         queue = self._queue
-        if queue:
+        if queue.count:
             await trio.lowlevel.checkpoint()
-        while not queue:
+        while not queue.count:
             if queue.is_finished:
                 self._check_more()
             await queue.wait_readable()
@@ -120,7 +123,9 @@ class GuardedWebSocket:
     async def get_messages(self) -> list[Message]:
         """Receive all messages at hand, at least one; otherwise as `get_message`."""
         first = await self.get_message()
-        return [first, *self._queue.pop_all()]
+        batch = self._queue.pop_all()
+        batch.insert(0, first)
+        return batch
 
     def _check_more(self) -> None:
         """Refuse to wait for messages that can no longer come."""
@@ -345,7 +350,7 @@ async def open_guarded_websocket(
             counts as CONNECTED: log in, subscribe, resume.
         wait: Whether entering waits until CONNECTED.
         name: For logs and figures; ``None`` for the URL without its secrets.
-        rng: Where jitter and message ids are drawn from; ``None`` for a fresh one.
+        rng: Where jitter and message ids are drawn from; ``None`` for the system's.
 
     Raises:
         PolicyError: A setting is wrong.
@@ -369,10 +374,11 @@ async def open_guarded_websocket(
     )
     setup = Setup(
         policy=policy,
+        rules=policy.rules,
         heartbeat=heartbeat,
         journal=Journal(name_of(url) if name is None else name, policy),
-        queue=MessageQueue(policy.max_queue),
-        rng=random.Random() if rng is None else rng,  # noqa: S311 - jitter is no secret
+        queue=MessageQueue(policy.max_queue, policy.max_queue_bytes),
+        rng=_CHANCE if rng is None else rng,
         on_connect=on_connect,
     )
     supervisor = Supervisor(setup, opener)

@@ -56,7 +56,7 @@ class Journal:
         self._logger = logging.getLogger(f"trio_wsguard.guard.{name.replace('.', '_')}")
         self._anomalies = Anomalies()
         self._steady = SteadyStatus()
-        self._waiters: set[_Waiter] = set()
+        self._waiters: dict[_Waiter, None] = {}  # in the order in which they came
         self._lost: tuple[float, int] | None = None
         self._is_over = False
 
@@ -123,7 +123,7 @@ class Journal:
             self._tell_gap(now, unix)
         self.assess()
         for waiter in [waiter for waiter in self._waiters if state in waiter.states]:
-            self._waiters.discard(waiter)
+            self._waiters.pop(waiter, None)
             waiter.reached = state
             waiter.woken.set()
 
@@ -222,11 +222,11 @@ class Journal:
         if self._is_over:
             raise trio.ClosedResourceError("the guard is closed")
         waiter = _Waiter(states)
-        self._waiters.add(waiter)
+        self._waiters[waiter] = None
         try:
             await waiter.woken.wait()
         finally:
-            self._waiters.discard(waiter)
+            self._waiters.pop(waiter, None)
         if waiter.reached is None:
             raise trio.ClosedResourceError("the guard was closed")
         return waiter.reached

@@ -70,7 +70,7 @@ class Listeners:
     """All streams of a guard's events."""
 
     def __init__(self) -> None:
-        self._streams: set[EventStream] = set()
+        self._streams: dict[EventStream, None] = {}  # in the order in which they came
         self._is_over = False
 
     def open(self, max_queue: int) -> EventStream:
@@ -78,12 +78,12 @@ class Listeners:
         stream = EventStream(max_queue)
         if self._is_over:
             stream.finish()
-        self._streams.add(stream)
+        self._streams[stream] = None
         return stream
 
     def close(self, stream: EventStream) -> None:
         """Cease to listen; what was told until then can still be read."""
-        self._streams.discard(stream)
+        self._streams.pop(stream, None)
         stream.finish()
 
     def publish(self, event: Event) -> None:

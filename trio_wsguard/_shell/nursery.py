@@ -2,39 +2,60 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
 
 # Scheduler passes in which a frame goes out if the kernel takes it: through
 # trio-websocket's lock, trio's TLS lock and the socket, with some to spare.
 _PASSES: Final = 12
 
 
-@asynccontextmanager
-async def open_flat_nursery() -> AsyncIterator[trio.Nursery]:
+def open_flat_nursery() -> AbstractAsyncContextManager[trio.Nursery]:
     """Open a nursery that raises a single exception as itself, not in a group.
 
     Two or more real errors still leave as a group: neither may be lost.
     `Cancelled` beside a real error gives way to it.
     """
-    try:
-        async with trio.open_nursery() as nursery:
-            yield nursery
-    except BaseExceptionGroup as group:
-        exc = _plain(group)
-        if exc is group:
-            raise
-        # The group must not come back as the context of what it held.
-        context, exc.__context__ = exc.__context__, None
+    return _FlatNursery()
+
+
+class _FlatNursery:
+    # A class: a generator's frames would take a KiB of every guard, for its whole life.
+    __slots__ = ("_manager",)
+
+    def __init__(self) -> None:
+        self._manager = trio.open_nursery()
+
+    async def __aenter__(self) -> trio.Nursery:
+        return await self._manager.__aenter__()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        body: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
         try:
-            raise exc
-        finally:
-            exc.__context__ = context
+            return await self._manager.__aexit__(exc_type, body, traceback)
+        except BaseExceptionGroup as group:
+            exc = _plain(group)
+            if exc is group:
+                raise
+            if exc is body:
+                return False  # goes on as it was
+            # The group must not come back as the context of what it held.
+            context, exc.__context__ = exc.__context__, None
+            try:
+                raise exc
+            finally:
+                exc.__context__ = context
+                del exc, context  # no cycle through this frame
 
 
 def _plain(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -6,7 +6,6 @@ it, so two wishes never race, and whoever reads the state sees a legal one.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -28,6 +27,7 @@ from trio_wsguard._errors import ConnectFailedError, ConnectionLostError, GuardF
 from trio_wsguard._shell.attempt import Attempt, Opener
 from trio_wsguard._shell.connection import Connection, Setup
 from trio_wsguard._shell.ending import NORMAL_CLOSURE, Ending, timed_out
+from trio_wsguard._shell.flag import Flag
 from trio_wsguard._shell.observer import Observer
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Wishes:
     is_wanted: bool = True
     is_hurried: bool = False
     close: CloseReason | None = None
-    woken: trio.Event = attrs.field(factory=trio.Event)
+    woken: Flag = attrs.field(factory=Flag)
 
 
 class Supervisor:
@@ -73,7 +73,7 @@ class Supervisor:
         self.connection: Connection | None = None
         self.wishes = Wishes()
         self.closed: CloseReason | None = None
-        self.is_over = trio.Event()
+        self.is_over = Flag()
         self._setup = setup
         self._opener = opener
         self._journal = setup.journal
@@ -81,7 +81,7 @@ class Supervisor:
         self._next: Retry | GiveUp = Retry(0.0)
         self._retry_at = 0.0  # of the backoff that runs, in monotonic seconds
         self._attempt_number = 0
-        self._errors: deque[ConnectFailedError | ConnectionLostError] = deque(maxlen=_REMEMBERED)
+        self._errors: list[ConnectFailedError | ConnectionLostError] = []
 
     @property
     def state(self) -> ConnectionState:
@@ -124,15 +124,9 @@ class Supervisor:
 
     async def run(self) -> None:
         """Live through all connections, until closed or cancelled."""
-        live = {
-            DISCONNECTED: self._rest,
-            CONNECTING: self._attempt,
-            RECONNECTING: self._back_off,
-            FAILED: self._stay_failed,
-        }
         try:
             while self.wishes.close is None and self.state is not CLOSED:
-                await live[self.state]()
+                await self._LIVE[self.state](self)
         finally:
             self._leave()
 
@@ -155,7 +149,7 @@ class Supervisor:
 
     async def _wait_wish(self, seconds: float = float("inf")) -> bool:
         """Wait for a wish; tell whether one came in time."""
-        woken = self.wishes.woken = trio.Event()
+        woken = self.wishes.woken = Flag()
         with trio.move_on_after(seconds):
             await woken.wait()
         # Not by what ended the wait: a wish of the last moment counts too.
@@ -227,14 +221,15 @@ class Supervisor:
         with trio.move_on_after(seconds) as opening:
             connection.run_in(opening)
             try:
-                # Where nothing else waits (a dial that fails at once, no delay),
-                # the program still gets its turn.
-                await trio.lowlevel.checkpoint()
                 await self._opener.run(attempt, connection, opening)
             except Exception as exc:
                 if connection.is_ready:
                     raise  # of the user's own task
                 connection.fail(exc)
+        if not connection.is_ready:
+            # Where nothing else waits (a dial that fails at once, no delay), the
+            # program still gets its turn.
+            await trio.lowlevel.checkpoint()
         if opening.cancelled_caught and connection.ending is None:
             failure = timed_out("opening the connection", seconds)
             connection.end(Ending(reason=str(failure), failure=failure))
@@ -297,3 +292,12 @@ class Supervisor:
             error = ConnectFailedError(failure, attempt.number)
         error.__cause__ = ending.cause
         self._errors.append(error)
+        del self._errors[:-_REMEMBERED]
+
+    # What it does in each state but CLOSED, which is the end.
+    _LIVE: Final = {
+        DISCONNECTED: _rest,
+        CONNECTING: _attempt,
+        RECONNECTING: _back_off,
+        FAILED: _stay_failed,
+    }

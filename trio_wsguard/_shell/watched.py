@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from trio_wsguard._shell.flag import Flag
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -42,7 +44,7 @@ class WatchedStream(trio.abc.Stream):
         self._stream = stream
         self._counters = counters
         self.received_at = self.progress_at = trio.current_time()
-        self.ended = trio.Event()
+        self.ended = Flag()
         self.error: Exception | None = None
         self.is_cut = False
         self.on_received: Callable[[bytes], None] | None = None

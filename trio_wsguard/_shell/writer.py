@@ -99,7 +99,7 @@ class Writer:
         connection = self._connection
         self.broken_by = exc
         connection.inbox.release()
-        failure = classify(exc, connection.setup.policy.rules)
+        failure = classify(exc, connection.setup.rules)
         if connection.ending is not None and connection.ending.failure is not None:
             failure = connection.ending.failure
         return ConnectionLostError(failure, connection.generation, maybe_sent=True)

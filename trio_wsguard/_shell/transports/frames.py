@@ -22,7 +22,7 @@ from websockets.frames import BINARY, CLOSE, CONT, PING, PONG, TEXT
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from websockets.client import ClientProtocol
+    from websockets.protocol import Protocol
 
     from trio_wsguard._shell.transport import Message, OnPong
 
@@ -47,7 +47,7 @@ class FrameReader:
         invalid: Set once a text message was no UTF-8; what follows it is not looked at.
     """
 
-    def __init__(self, protocol: ClientProtocol, on_pong: OnPong) -> None:
+    def __init__(self, protocol: Protocol, on_pong: OnPong) -> None:
         self.invalid: UnicodeDecodeError | None = None
         self._protocol = protocol
         self._on_pong = on_pong

@@ -1,9 +1,8 @@
 """The adapter over trio-websocket.
 
-It runs the library's reader in a nursery of its own, inside one task that
-contains every exception: the library lets `LocalProtocolError` out of its
-reader (a ping after our close was sent does it) and stray `Cancelled` out of
-its own context managers.
+It runs the library's reader in a task that contains every exception: the library
+lets `LocalProtocolError` out of its reader (a ping after our close was sent does
+it) and stray `Cancelled` out of its own context managers.
 
 The handshake is raced against the stream below it. The library hangs when the
 server ends the connection midway, answers without a length, or is no HTTP
@@ -16,11 +15,13 @@ import logging
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+import attrs
 import trio
 import trio_websocket
 
 from trio_wsguard._core.failure import FailureKind, printable
 from trio_wsguard._errors import TransportError
+from trio_wsguard._shell.flag import Flag
 from trio_wsguard._shell.nursery import finish_without_waiting, open_flat_nursery
 from trio_wsguard._shell.transports.common import (
     CLOSE_GRACE,
@@ -31,7 +32,7 @@ from trio_wsguard._shell.transports.common import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from trio_wsguard._shell.transport import Handshake, Message, OnPong
     from trio_wsguard._shell.watched import WatchedStream
@@ -67,6 +68,13 @@ async def open_transport(
         nursery.cancel_scope.cancel()
 
 
+@attrs.frozen
+class _Starter:
+    """As much of a nursery as the library asks of one: it starts its reader, and that is all."""
+
+    start_soon: Callable[[Callable[[], Awaitable[None]]], None]
+
+
 class TrioWebSocketTransport:
     """One connection of trio-websocket's; made by `open_transport`."""
 
@@ -83,11 +91,11 @@ class TrioWebSocketTransport:
         self._on_pong = on_pong
         self._nursery = nursery
         self._head = AnswerHead()
-        self._settled = trio.Event()
+        self._settled = Flag()
         self._error: TransportError | None = None
-        self._host_done = trio.Event()
-        self._ping_written = trio.Event()
-        self._close_written = trio.Event()
+        self._reader_done = Flag()
+        self._ping_written = Flag()
+        self._close_written = Flag()
         self._unanswered = 0
         self._is_told = False
         self._ws: trio_websocket.WebSocketConnection
@@ -99,40 +107,41 @@ class TrioWebSocketTransport:
         # Where an answer to a ping fails, the library would read no more, and lose
         # what had arrived. That the stream broke is told by its end, and by `is_cut`.
         self._stream.on_failed_write = self._note_failed_write
-        self._nursery.start_soon(self._host)
+        self._nursery.start_soon(self._shake_hands)
         await self._settled.wait()
         self._stream.on_received = self._stream.on_end = None
         if self._error is not None:
             raise self._error
         self._stream.on_sent = self._note_sent
 
-    async def _host(self) -> None:
-        """Hold the library's nursery, and keep in what it raises."""
+    async def _shake_hands(self) -> None:
         target = self._handshake.target
+        self._ws = await trio_websocket.wrap_client_stream(
+            _Starter(self._start_reader),  # type: ignore[arg-type]  # see there
+            self._stream,  # type: ignore[arg-type]  # any Stream will do
+            target.host_header,
+            target.resource,
+            subprotocols=self._handshake.subprotocols,
+            extra_headers=list(self._handshake.headers),
+            message_queue_size=MESSAGE_QUEUE_SIZE,
+            max_message_size=self._handshake.max_message_size,
+            receive_buffer_size=RECEIVE_BUFFER_SIZE,
+        )
+        self._settle(None)
+
+    def _start_reader(self, reader: Callable[[], Awaitable[None]]) -> None:
+        self._nursery.start_soon(self._read, reader)
+
+    async def _read(self, reader: Callable[[], Awaitable[None]]) -> None:
+        """Run the library's reader, and keep in what it raises."""
         try:
-            async with trio.open_nursery() as nursery:
-                self._ws = await trio_websocket.wrap_client_stream(
-                    nursery,
-                    self._stream,  # type: ignore[arg-type]  # any Stream will do
-                    target.host_header,
-                    target.resource,
-                    subprotocols=self._handshake.subprotocols,
-                    extra_headers=list(self._handshake.headers),
-                    message_queue_size=MESSAGE_QUEUE_SIZE,
-                    max_message_size=self._handshake.max_message_size,
-                    receive_buffer_size=RECEIVE_BUFFER_SIZE,
-                )
-                self._settle(None)
-                await trio.sleep_forever()
-        except* Exception as group:  # noqa: BLE001 - told by `receive`, not lost
-            exc: BaseException = group
-            while isinstance(exc, BaseExceptionGroup):
-                exc = exc.exceptions[0]
+            await reader()
+        except Exception as exc:  # noqa: BLE001 - told by `receive`, not lost
             error = broke_protocol(exc)
             self._settle(error)
             self._error = self._error or error
         finally:
-            self._host_done.set()
+            self._reader_done.set()
 
     def _settle(self, error: TransportError | None) -> None:
         if not self._settled.is_set():
@@ -202,7 +211,7 @@ class TrioWebSocketTransport:
         if self._ws.closed is not None or self._unanswered >= _MAX_UNANSWERED_PINGS:
             await trio.lowlevel.checkpoint()
             return
-        self._ping_written = trio.Event()
+        self._ping_written = Flag()
         self._nursery.start_soon(self._wait_pong, payload)
         await self._ping_written.wait()
         self._check_whole()
@@ -246,7 +255,7 @@ class TrioWebSocketTransport:
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(close)
-            await self._host_done.wait()
+            await self._reader_done.wait()
             await self._close_written.wait()
             nursery.cancel_scope.cancel()
 
@@ -259,8 +268,8 @@ class TrioWebSocketTransport:
 
     async def _ended(self, exc: trio_websocket.ConnectionClosed) -> TransportError:
         if exc.reason is None:
-            # The reader broke down; its nursery is about to tell why.
-            await self._host_done.wait()
+            # The reader broke down, and is about to tell why.
+            await self._reader_done.wait()
         if self._error is not None:
             return self._error
         if exc.reason is None:

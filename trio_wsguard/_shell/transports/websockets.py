@@ -21,12 +21,14 @@ import trio
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidState, PayloadTooBig, ProtocolError
 from websockets.extensions.permessage_deflate import enable_client_permessage_deflate
+from websockets.protocol import CLIENT, OPEN, Protocol
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 from websockets.version import version
 
 from trio_wsguard._core.failure import FailureKind
 from trio_wsguard._errors import TransportError
+from trio_wsguard._shell.flag import Flag
 from trio_wsguard._shell.nursery import open_flat_nursery
 from trio_wsguard._shell.transports.common import (
     CLOSE_GRACE,
@@ -79,10 +81,9 @@ async def open_transport(
         TransportError: The handshake failed.
     """
     async with open_flat_nursery() as nursery:
-        protocol = _protocol(handshake, compression)
+        protocol, early = await _shake_hands(stream, handshake, compression)
         outlet = _Outlet(stream, protocol, nursery)
-        transport = WebSocketsTransport(stream, protocol, outlet, on_pong)
-        await transport.open(handshake.headers)
+        transport = WebSocketsTransport(stream, protocol, outlet, on_pong, early)
         yield transport
         await transport.linger()
         nursery.cancel_scope.cancel()
@@ -99,53 +100,73 @@ def _protocol(handshake: Handshake, compression: str | None) -> ClientProtocol:
     )
 
 
+async def _shake_hands(
+    stream: WatchedStream, handshake: Handshake, compression: str | None
+) -> tuple[Protocol, bytes]:
+    """Shake hands; give the open protocol, and what came behind the answer."""
+    opening = _protocol(handshake, compression)
+    try:
+        early = await _exchange(stream, opening, handshake.headers)
+    except InvalidHandshake as exc:
+        raise broke_protocol(exc) from exc
+    except _GONE as exc:
+        raise ended_in_handshake(stream) from exc
+    # A new one for what follows: the old one keeps the answer's headers for its life.
+    protocol = Protocol(CLIENT, state=OPEN, max_size=handshake.max_message_size, logger=_SILENT)
+    protocol.extensions = opening.extensions
+    protocol.subprotocol = opening.subprotocol
+    return protocol, early
+
+
+async def _exchange(
+    stream: WatchedStream, protocol: ClientProtocol, headers: Iterable[tuple[bytes, bytes]]
+) -> bytes:
+    request = protocol.connect()
+    for name, value in headers:
+        request.headers[name.decode()] = value.decode("latin-1")
+    protocol.send_request(request)
+    await stream.send_all(b"".join(protocol.data_to_send()))
+    head = AnswerHead()
+    while not protocol.events_received():
+        chunk = await stream.receive_some(SMALL_CHUNK)
+        if not chunk:
+            raise ended_in_handshake(stream)
+        error = head.read(chunk)
+        if error is not None:
+            raise error
+        protocol.receive_data(chunk[: len(chunk) - len(head.rest)])
+        if protocol.handshake_exc is not None:
+            raise protocol.handshake_exc
+    # Not read yet: pongs among it would find no taker.
+    return head.rest
+
+
 class WebSocketsTransport:
-    """One connection of `websockets`; made by `open_transport`."""
+    """One connection of `websockets`; made by `open_transport`.
+
+    Args:
+        stream: What carries it.
+        protocol: The library's, open.
+        outlet: Its sending side.
+        on_pong: Told each pong.
+        early: What came behind the answer to the handshake.
+    """
 
     def __init__(
-        self, stream: WatchedStream, protocol: ClientProtocol, outlet: _Outlet, on_pong: OnPong
+        self,
+        stream: WatchedStream,
+        protocol: Protocol,
+        outlet: _Outlet,
+        on_pong: OnPong,
+        early: bytes,
     ) -> None:
         self._stream = stream
         self._protocol = protocol
         self._outlet = outlet
         self._reader = FrameReader(protocol, on_pong)
-        self._early = b""
+        self._early = early
         self._read_lock = trio.Lock()
-        self._chunk_size = SMALL_CHUNK
-
-    async def open(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Shake hands."""
-        try:
-            self._request(headers)
-            await self._shake_hands()
-        except InvalidHandshake as exc:
-            raise broke_protocol(exc) from exc
-        except _GONE as exc:
-            raise ended_in_handshake(self._stream) from exc
-        if self._protocol.extensions:
-            self._chunk_size = DEFLATED_CHUNK
-
-    def _request(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        request = self._protocol.connect()
-        for name, value in headers:
-            request.headers[name.decode()] = value.decode("latin-1")
-        self._protocol.send_request(request)
-
-    async def _shake_hands(self) -> None:
-        protocol, stream, head = self._protocol, self._stream, AnswerHead()
-        await stream.send_all(b"".join(protocol.data_to_send()))
-        while not protocol.events_received():
-            chunk = await stream.receive_some(SMALL_CHUNK)
-            if not chunk:
-                raise ended_in_handshake(stream)
-            error = head.read(chunk)
-            if error is not None:
-                raise error
-            protocol.receive_data(chunk[: len(chunk) - len(head.rest)])
-            if protocol.handshake_exc is not None:
-                raise protocol.handshake_exc
-        # Not read yet: pongs among it would find no taker.
-        self._early = head.rest
+        self._chunk_size = DEFLATED_CHUNK if protocol.extensions else SMALL_CHUNK
 
     @property
     def subprotocol(self) -> str | None:
@@ -266,15 +287,13 @@ class _Outlet:
         flushed: Set while no control frame waits to be written.
     """
 
-    def __init__(
-        self, stream: WatchedStream, protocol: ClientProtocol, nursery: trio.Nursery
-    ) -> None:
+    def __init__(self, stream: WatchedStream, protocol: Protocol, nursery: trio.Nursery) -> None:
         self._stream = stream
         self._protocol = protocol
         self._nursery = nursery
         self._lock = trio.Lock()
         self._control: list[bytes] = []
-        self.flushed = trio.Event()
+        self.flushed = Flag()
         self.flushed.set()
 
     async def send(self, make: Callable[..., None], *args: Any) -> None:
@@ -331,7 +350,7 @@ class _Outlet:
         if answers:
             self._control += answers
             if self.flushed.is_set():
-                self.flushed = trio.Event()
+                self.flushed = Flag()
                 self._nursery.start_soon(self._flush)
 
     async def _flush(self) -> None:
