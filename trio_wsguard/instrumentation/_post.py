@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import trio_wsguard as wsguard
 from trio_wsguard._core.failure import printable
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 # RFC 9110, 15.5.9; RFC 8470, 5.2; RFC 6585, 4. All other 4xx will not change their mind.
 _TRANSIENT: Final = frozenset({408, 425, 429})
+_MAX_DIGITS: Final = 4  # of the length of an answer, in bytes, that is read
 _HEADERS: Final = {
     "Content-Type": "application/json",
     "User-Agent": "trio-wsguard",
@@ -79,21 +79,31 @@ class JsonPost:
                     raise await self._refused(response)
             finally:
                 await response.aclose()
-        except httpx.TransportError as exc:
-            raise SinkError(f"{self.origin}: {wsguard.classify(exc).message}") from exc
+        except httpx.RequestError as exc:
+            raise SinkError(f"{self.origin}: {wsguard.classify(_root(exc)).message}") from exc
 
     async def _refused(self, response: httpx.Response) -> SinkError:
-        status = response.status_code
-        body: Any = response.aiter_raw()  # a generator, though httpx does not say so
-        async with aclosing(body) as chunks:
-            first = await anext(chunks, b"")
-        text = printable(first.decode("utf-8", "replace").strip())
+        status, length = response.status_code, response.headers.get("Content-Length", "")
+        # A short answer may say why; one that is long, or has no end, is not read.
+        is_short = length.isdecimal() and len(length) <= _MAX_DIGITS
+        text = printable((await response.aread()).decode(errors="replace")) if is_short else ""
         is_transient = status in _TRANSIENT or status >= 500
         return SinkError(
             f"{self.origin} answered {status}" + (f": {text}" if text else ""),
             is_transient,
             retry_after_seconds(response.headers.get("Retry-After")) if is_transient else None,
         )
+
+
+def _root(exc: BaseException) -> BaseException:
+    """Find what began it: httpx's own errors are three layers up, and often say nothing."""
+    while True:
+        beneath = exc.__cause__ or exc.__context__
+        if isinstance(exc, BaseExceptionGroup):
+            beneath = exc.exceptions[0]
+        if beneath is None:
+            return exc
+        exc = beneath
 
 
 def _parse(url: str) -> httpx.URL:
