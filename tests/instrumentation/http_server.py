@@ -116,7 +116,7 @@ async def read_request(stream: trio.abc.Stream) -> Asked | None:
 
 def answer(status: int, text: str = "", **headers: str) -> bytes:
     """Write an answer; an underscore in a header's name is a hyphen."""
-    lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(text)}"]
+    lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(text)}", "Connection: close"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return ("\r\n".join(lines) + f"\r\n\r\n{text}").encode()
 
