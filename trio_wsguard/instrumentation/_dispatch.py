@@ -65,7 +65,6 @@ class Dispatcher:
             outlet.finish()
         for outlet in self.outlets:
             await outlet.done.wait()
-        await trio.lowlevel.checkpoint()
 
 
 def _push(notifications: Sequence[wsguard.Notification], outlets: Sequence[Outlet]) -> None:

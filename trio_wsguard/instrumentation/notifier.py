@@ -122,8 +122,13 @@ class AlertNotifier:
             del self._watches[watch.guard.name]
 
     async def aclose(self) -> None:
-        """Remove all guards, and wait until everything is told; leaving the block does it."""
+        """Remove all guards, and wait until everything is told.
+
+        Leaving the block does it, within `linger`. Cancelled before it began,
+        it tells nothing more.
+        """
         self._is_over = True
+        await trio.lowlevel.checkpoint()
         for guard in self.guards:
             self.remove(guard)
         await self._dispatcher.finish()
@@ -176,7 +181,8 @@ async def open_notifier(
             `Notification`, and memory channels.
         grouping: Which alerts are told together, and how often; ``None`` for
             `Grouping()`. A sink may have its own.
-        linger: Seconds that sinks have for the rest when the block is left.
+        linger: Seconds that sinks have for the rest when the block is left; 0
+            tells nothing more.
         rng: Where the jitter of retries is drawn from; ``None`` for a fresh one.
 
     Raises:
