@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -79,6 +80,22 @@ async def test_the_documented_grouping_is_the_default() -> None:
         guard.begin("A")
         await trio.sleep(40)
         assert sink.told == [(31, "A", "")]
+
+
+async def test_a_day_of_flapping_is_no_storm() -> None:
+    """A thousand raises and their ends are told once in five minutes at most."""
+    guard, sink = guard_named(), Recorder()
+    async with open_notifier(guard, sinks=[sink]) as notifier:
+        for _ in range(1000):
+            guard.begin("A")
+            await trio.sleep(50)
+            guard.end("A")
+            await trio.sleep(36.4)
+        assert trio.current_time() == pytest.approx(24 * 3600)
+        assert notifier.sinks[0].queued == 0
+    times = [at for at, _ in sink.taken]
+    assert all(later - sooner >= 300 for sooner, later in pairwise(times[:-1]))
+    assert 100 < len(times) <= 24 * 3600 / 300 + 1
 
 
 # --- guards come and go ------------------------------------------------------------
@@ -408,6 +425,20 @@ async def test_an_overflow_drops_the_oldest(caplog: pytest.LogCaptureFixture) ->
         assert notifier.sinks[0].queued == 0
     (record,) = caplog.records
     assert "its queue is full" in record.getMessage()
+
+
+async def test_a_whole_fleet_at_once_overflows_nothing() -> None:
+    """A thousand guards, each a group of its own, are told at one moment."""
+    guards, sink = [guard_named(str(number)) for number in range(1000)], Recorder()
+    sink.policy = SinkPolicy()
+    grouping = wsguard.Grouping(by=("guard",))
+    async with open_notifier(*guards, sinks=[sink], grouping=grouping) as notifier:
+        await trio.sleep(1)
+        for guard in guards:
+            guard.begin("A")
+        await trio.sleep(31)
+        assert notifier.sinks[0].sent == 1000
+    assert {at for at, _ in sink.taken} == {31, 32}
 
 
 async def test_bad_sinks_delay_nobody() -> None:

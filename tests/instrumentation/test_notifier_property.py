@@ -38,6 +38,7 @@ class World:
     grouping: wsguard.Grouping
     bad: list[Recorder]
     place: int
+    slowness: float
     cancel_at: float
 
 
@@ -162,6 +163,7 @@ WORLDS = st.builds(
     grouping=GROUPINGS,
     bad=st.lists(BAD_SINKS, max_size=3),
     place=st.integers(0, 3),
+    slowness=st.sampled_from([3.0, 15.0, 50.0]),
     cancel_at=st.just(float("inf")) | st.integers(0, 200).map(lambda seconds: seconds + 1 / 256),
 )
 
@@ -171,9 +173,14 @@ WORLDS = st.builds(
 def test_who_is_well_is_told_all(world: World, seed: int) -> None:
     """A good sink gets each notification once, in order, at the very moment it is due."""
     told, good = expected(world), Recorder("good", policy=SinkPolicy())
+    patient = SinkPolicy(timeout=None)
+    slow = Recorder("slow", policy=patient, troubles=[world.slowness] * 100)
+    world.bad.append(slow)
     over_at, figures = run_simulation(play, world, good, seed=seed)
-    assert sorted(brief(*taken) for taken in good.taken) == sorted(told)
-    assert [at for at, _ in good.taken] == [at for at, *_ in told]
+    assert [brief(*taken) for taken in good.taken] == told
+    # Who is slow is told the same, as far as it came.
+    in_order = [notification for _, notification in good.taken]
+    assert [taken for _, taken in slow.taken] == in_order[: len(slow.taken)]
     over = sum(wait for wait, *_ in world.steps) + 1
     # A cancelled program ends then and there, and any other when its time is up.
     assert min(over, world.cancel_at) <= over_at <= min(over + LINGER, world.cancel_at)

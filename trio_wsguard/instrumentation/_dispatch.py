@@ -43,7 +43,9 @@ class Dispatcher:
         now = trio.current_time()
         for notifier, _ in self._lanes.values():
             notifier.add(now, alert)
-        self._alarm.move_up(self._next_deadline())
+        # Looked at once for all that comes in one scheduler pass: to find the next
+        # deadline takes a look at every group.
+        self._alarm.move_up(now)
 
     async def run(self) -> None:
         """Tell what is due, until cancelled."""

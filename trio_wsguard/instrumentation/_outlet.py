@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 import time
@@ -88,8 +87,9 @@ class Outlet:
             self.done.set()
 
     async def _deliver(self, notification: wsguard.Notification) -> None:
-        self._is_busy = True
-        for attempt in itertools.count(1):
+        self._is_busy, attempt = True, 0
+        while True:
+            attempt += 1
             error = await self._try(notification)
             if error is None:
                 self._figures = attrs.evolve(self._figures, sent=self._figures.sent + 1)

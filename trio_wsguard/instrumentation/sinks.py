@@ -58,6 +58,7 @@ class SinkPolicy:
         max_retry_after: The longest wait, in seconds, that the other end can
             ask for.
         max_queue: Notifications held for it; beyond them the oldest is dropped.
+            All groups may be told at one moment, so it should hold that many.
     """
 
     grouping: wsguard.Grouping | None = attrs.field(
@@ -69,7 +70,7 @@ class SinkPolicy:
         default=_BACKOFF, validator=checks.instance_of(wsguard.Backoff)
     )
     max_retry_after: float = attrs.field(default=300, validator=checks.not_negative)
-    max_queue: int = attrs.field(default=100, validator=checks.count)
+    max_queue: int = attrs.field(default=1024, validator=checks.count)
 
     def delay(self, attempts: int, error: Exception, rng: Random) -> float | None:
         """Tell how long to wait before the next try, in seconds.
