@@ -19,11 +19,15 @@ STDLIB_OF_CORE = {"collections", "collections.abc", "enum", "math", "typing", "b
 STDLIB_OF_CORE |= {"array"}  # a thousand numbers of every guard, in a fifth of the memory
 WITH_TRIO = ("_shell/", "cli/", "testing/", "instrumentation/")
 # What each layer may import of the package; a layer not named here may import all.
+BENEATH = ("_errors", "_policy", "_core", "_shell")
 ALLOWED = {
     "base": ("_errors", "_policy", "_core"),
-    "_shell/": ("_errors", "_policy", "_core", "_shell"),
-    "__init__.py": ("_errors", "_policy", "_core", "_shell"),
+    "_shell/": BENEATH,
+    "__init__.py": BENEATH,
 }
+# The parts on top: none of them is needed by what lies beneath, and
+# instrumentation needs no other of them.
+ON_TOP = {"cli", "testing", "instrumentation"}
 
 
 def tree(name: str) -> ast.Module:
@@ -67,6 +71,12 @@ def test_imports_go_one_way(name: str) -> None:
     assert own(name) <= set(ALLOWED[layer(name) or ""])
 
 
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("instrumentation/")])
+def test_instrumentation_stands_alone(name: str) -> None:
+    """Instrumentation imports what is public, and helpers beneath it; no test kit, no commands."""
+    assert own(name) & ON_TOP <= {"instrumentation"}
+
+
 @pytest.mark.parametrize("name", BASE)
 def test_core_imports_no_io(name: str) -> None:
     """The core imports attrs, seven pure modules of the library, and itself."""
@@ -87,18 +97,31 @@ def test_trio_stays_in_the_shell(name: str) -> None:
     assert not [module for module in imports(name) if module.split(".")[0] == "trio"]
 
 
-def test_importing_the_library_imports_no_extra() -> None:
-    """`import trio_wsguard` needs none of the extras, nor the transport before it is used."""
-    extras = {
-        "python_socks",
-        "click",
-        "rich",
-        "websockets",
-        "hypothesis",
-        "pytest",
-        "httpx",
-        "trio_websocket",
-    }
-    code = f"import sys, trio_wsguard; print(sorted({extras!r} & set(sys.modules)))"
+EXTRAS = {
+    "python_socks",
+    "click",
+    "rich",
+    "websockets",
+    "hypothesis",
+    "pytest",
+    "httpx",
+    "prometheus_client",
+    "opentelemetry",
+    "structlog",
+    "trio_websocket",
+    "trio_wsguard.instrumentation",
+}
+
+
+@pytest.mark.parametrize(
+    ("module", "extras"),
+    [
+        ("trio_wsguard", EXTRAS),
+        ("trio_wsguard.instrumentation", EXTRAS - {"trio_wsguard.instrumentation"}),
+    ],
+)
+def test_importing_imports_no_extra(module: str, extras: set[str]) -> None:
+    """Importing needs none of the extras, nor the transport before it is used."""
+    code = f"import sys, {module}; print(sorted({extras!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own code
     assert done.stdout.strip() == "[]"

@@ -222,6 +222,19 @@ def test_called_early_it_does_nothing() -> None:
     assert notifier.tick(130.0, 130.0) == []
 
 
+def test_at_the_end_all_is_told() -> None:
+    """The last look waits for nothing; what was told already is not told again."""
+    notifier = Notifier(Grouping(by=("alert",)))
+    notifier.add(0.0, raised(0.0, "A"))
+    notifier.add(0.0, raised(0.0, "B"))
+    notifier.tick(30.0, 30.0)
+    notifier.add(40.0, resolved(40.0, "A"))
+    notifier.add(40.0, raised(40.0, "C"))
+    last = notifier.finish(41.0, 41.0)
+    assert [brief(told) for told in last] == [(41.0, RESOLVED, "", "A"), (41.0, FIRST, "C", "")]
+    assert notifier.finish(41.0, 41.0) == []
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -321,6 +334,23 @@ def test_matches_a_slow_alertmanager(script: Script, grouping: Grouping) -> None
             model.add(float(now), what)
         expected += model.second(float(now))
     assert told(script, 150, grouping) == expected
+
+
+@given(SCRIPTS, GROUPINGS, st.integers(0, 100))
+def test_the_last_look_leaves_nothing_untold(
+    script: Script, grouping: Grouping, until: int
+) -> None:
+    """After it, what is open and what was told to be open are the same."""
+    notifier, is_open, is_told = Notifier(grouping), set[str](), set[str]()
+    events = by_second(script)
+    for now in range(until + 1):
+        for what in events[now]:
+            notifier.add(float(now), event(now, what))
+            is_open = is_open | {what} if what.isupper() else is_open - {what.upper()}
+        told = notifier.tick(now, now) if now < until else notifier.finish(now, now)
+        for notification in told:
+            is_told = {alert.rule.name for alert in notification.firing}
+    assert is_told == is_open
 
 
 @given(SCRIPTS, GROUPINGS)

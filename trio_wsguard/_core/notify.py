@@ -243,3 +243,17 @@ class Notifier:
             elif group.is_empty:
                 del self._groups[key]
         return notifications
+
+    def finish(self, now: float, time: float) -> list[Notification]:
+        """Tell what was not told yet, due or not: nobody will ask again.
+
+        Args:
+            now: Monotonic seconds.
+            time: Unix seconds.
+
+        Returns:
+            At most one notification of each group.
+        """
+        for group in self._groups.values():
+            group.look_at = min(group.look_at, now)
+        return self.tick(now, time)
