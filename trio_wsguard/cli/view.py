@@ -29,17 +29,21 @@ if TYPE_CHECKING:
     from typing import Self
 
     import trio_wsguard as wsguard
+    from trio_wsguard.cli.record import Limits
 
 _REFRESH: Final = 0.1  # seconds between two frames
 _PLAIN_WIDTH: Final = 120  # columns of a table where there is no terminal
 
 
-def open_screen(*, as_json: bool = False, status_interval: float = 10.0) -> Screen:
+def open_screen(
+    *, as_json: bool = False, status_interval: float = 10.0, limits: Limits | None = None
+) -> Screen:
     """Choose where to show things: JSON if asked for, live on a terminal, else plain.
 
     Args:
         as_json: Whether to print JSON.
         status_interval: Seconds between two lines of figures among plain lines.
+        limits: What the live view looks at figures against; ``None`` for the default policy's.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
