@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trio_wsguard.cli.recording import RecordingError, read_recording
@@ -98,6 +98,7 @@ JSON = st.recursive(
 NAMES = sorted({name for record in OUTAGE for name in record} - {"type"})
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(range(len(OUTAGE))), st.sampled_from(NAMES), JSON), max_size=6

@@ -9,7 +9,7 @@ from datetime import timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trio_wsguard.cli import report_page
@@ -182,6 +182,7 @@ def test_a_day_is_a_small_page(tmp_path: Path) -> None:
 TIMES = st.floats(0, 1e11)
 
 
+@settings(deadline=None)
 @given(TIMES, st.floats(1e-3, 1e9), st.integers(-14 * 4, 14 * 4))
 def test_ticks(time: float, duration: float, quarters: int) -> None:
     """There are few ticks, in order, none outside the axis."""
@@ -202,6 +203,7 @@ def test_tick_labels() -> None:
     assert "02 Jan" in [label for _, label in Axis(40_000.0, 86_400.0).ticks()]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1e9), max_size=20))
 def test_scales_hold_all_values(values: list[float]) -> None:
     """Every value has its place on a scale, with few grid lines at numbers that can be read."""

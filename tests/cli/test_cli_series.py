@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trio_wsguard.cli.record import Limits
@@ -48,6 +48,7 @@ def test_few_points_are_all_drawn() -> None:
     assert line == [[(0.0, 1.0), (1.0, 2.0), (2.0, 2.0)], [(4.0, 3.0)]]
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | st.floats(0, 100), min_size=1, max_size=3000))
 def test_lines_are_bounded_and_keep_extremes(values: list[float | None]) -> None:
     """However long a recording is, its line is bounded and has its greatest and least value."""
@@ -85,6 +86,7 @@ def test_states_without_changes() -> None:
     assert [span.label for span in states_of(recording(10.0))] == ["CONNECTED"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(sorted(BADNESS)), min_size=2, max_size=3000))
 def test_states_are_bounded_and_keep_the_worst(names: list[str]) -> None:
     """However often the state changes, bars are few and without a hole, and show the worst."""

@@ -23,7 +23,6 @@ _MAX_SECONDS: Final = 1e9  # thirty years; more was not measured, and no calenda
 _MAX_TIME: Final = 1e11
 _DAY: Final = 86_400.0
 MAX_LINE: Final = 2**20  # bytes; a record has a thousand, and not every file has line ends
-STATES: Final = frozenset(lines.STATE_NAMES)
 
 
 class RecordingError(Exception):
@@ -228,7 +227,7 @@ class _Reader:
 
     def _read_point(self, record: dict[str, Any]) -> str | None:
         state = record.get("connection_state")
-        if state not in STATES:
+        if state not in lines.STATE_NAMES:  # a tuple: what stands there may have no hash
             return "without a state"
         response = _amount(record.get("delay"))
         if state != "CONNECTED" or number(record.get("beats_sent")) == 0:
