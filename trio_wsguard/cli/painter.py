@@ -13,12 +13,12 @@ import io
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from rich.console import Console
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rich.console import RenderableType
-    from rich.text import Text
 
 _ANY_WIDTH: Final = 10_000  # columns; lines of a drawing fit already
 _BEGIN: Final = "\x1b[?2026h"
@@ -84,7 +84,7 @@ class Painter:
         Args:
             drawing: Lines that are narrower than the terminal, and fewer than its rows.
         """
-        painted = [row for line in drawing for row in self._rendered(line)]
+        painted = self._rendered(Text("\n").join(drawing)) if drawing else []
         if painted == self._painted and self._console.size == self._size:
             return
         home = self._home()
@@ -93,7 +93,7 @@ class Painter:
         self._size = self._console.size
 
     def _rendered(self, renderable: RenderableType, width: int = _ANY_WIDTH) -> list[str]:
-        self._renderer.print(renderable, width=width)
+        self._renderer.print(renderable, width=width, no_wrap=width == _ANY_WIDTH, crop=False)
         text = self._buffer.getvalue()
         self._buffer.seek(0)
         self._buffer.truncate()

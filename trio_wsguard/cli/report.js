@@ -47,6 +47,7 @@
     const state = data.states.find((span) => at >= span[0] && at <= span[1]);
     if (state) rows.push(line("state", state[2]));
     for (const [key, label] of [["response", "response"], ["silence", "silence"], ["score", "score"]]) {
+      if (key !== "score" && state && state[2] !== "CONNECTED") continue;
       const value = valueAt(data.lines[key], at);
       if (value !== null) rows.push(line(label, key === "score" ? value.toFixed(0) : written(value)));
     }

@@ -35,7 +35,7 @@ def recording(command: Callable[..., int]) -> Callable[..., int]:
         type=_FILE,
         metavar="FILE",
         help="Write events, and the figures once a second, as JSON lines for 'report';"
-        " about 80 MB a day. A file that is there is refused.",
+        " about 90 MB a day. A file that is there is refused.",
     )
     @click.option(
         "--force", "is_forced", is_flag=True, help="Let --record replace a file that is there."

@@ -184,7 +184,8 @@ def _events(events: Sequence[Happening], axis: Axis) -> str:
 
 
 def _event(event: Happening, said: Said, axis: Axis) -> str:
-    clock = axis.clock(event.at).strftime("%H:%M:%S.%f")[:-3]
+    is_one_day = axis.clock(0.0).date() == axis.clock(axis.duration).date()
+    clock = axis.clock(event.at).strftime("%H:%M:%S.%f" if is_one_day else "%d %b %H:%M:%S.%f")[:-3]
     generation = event.number("generation") or event.number("ready_generation")
     return (
         f'<tr data-group="{said.group}" data-at="{event.at:.3f}"><td>{clock}</td>'

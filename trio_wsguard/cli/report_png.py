@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trio_wsguard.cli.report_events import summary_of
 from trio_wsguard.cli.report_page import lanes_of
 from trio_wsguard.cli.report_svg import Axis, Lane, write_value
-from trio_wsguard.cli.series import Row, Span, outages_of, rows_of, states_of
+from trio_wsguard.cli.series import BADNESS, Row, Span, outages_of, rows_of, states_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,8 @@ def draw_png(path: Path, recording: Recording) -> None:
 
 def _draw_states(panel: Any, states: Sequence[Span], axis: Axis) -> None:
     shown: set[str] = set()
-    for span in states:
+    # The worst at last: what is short must not vanish under what is well.
+    for span in sorted(states, key=lambda span: BADNESS.get(span.label, 0)):
         colour, hatch = _STATES.get(span.label, ("#97a1ab", ""))
         label = "_" if span.label in shown else span.label.lower()
         shown.add(span.label)
@@ -101,7 +102,14 @@ def _draw_lane(panel: Any, lane: Lane, outages: Sequence[Span], axis: Axis) -> N
     for piece in lane.line:
         times, values = [at for at, _ in piece], [value for _, value in piece]
         style = "steps-post" if lane.is_step else "default"
-        panel.plot(times, values, color=colour, lw=1.5, drawstyle=style, clip_on=False)
+        panel.plot(
+            times,
+            values,
+            color=colour,
+            lw=0.8 if lane.is_dense else 1.5,
+            drawstyle=style,
+            clip_on=False,
+        )
         if not lane.scale.is_log:
             step = "post" if lane.is_step else None
             panel.fill_between(times, values, step=step, color=colour, alpha=0.12, lw=0)

@@ -30,6 +30,7 @@ _STEPS: Final = (
     *(0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800),
     *(3600, 7200, 10_800, 21_600, 43_200, 86_400),
 )
+_DENSE: Final = 600  # points
 _DAY: Final = 86_400.0
 
 
@@ -152,6 +153,11 @@ class Lane:
     borders: Sequence[tuple[float, str]] = ()
     is_step: bool = False
 
+    @property
+    def is_dense(self) -> bool:
+        """Whether a thick line would only be a smear."""
+        return sum(map(len, self.line)) > _DENSE
+
 
 def write_value(unit: str, value: float) -> str:
     """Write a tick, as short as can be."""
@@ -184,8 +190,9 @@ def draw_lane(lane: Lane, axis: Axis, outages: str) -> str:
     )
     empty = "" if lane.line else '<p class="empty">nothing was measured</p>'
     ticks = f'<div class="ticks">{_marks(lane)}</div>'
+    dense = " dense" if lane.is_dense else ""
     return (
-        f'<div class="lane {lane.key}"><div class="label"><b>{escape(lane.title)}</b>'
+        f'<div class="lane {lane.key}{dense}"><div class="label"><b>{escape(lane.title)}</b>'
         f"<span>{escape(lane.hint)}</span></div>"
         f'<div class="plot">{outages}{svg}{empty}</div>{ticks}</div>'
     )

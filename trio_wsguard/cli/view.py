@@ -200,6 +200,7 @@ class LiveScreen(Screen):
         self._console = console
         self._limits = limits
         self._history = History()
+        self._news = trio.Event()
         self._painter = Painter(console, self.write_raw)
         self._charset = BLOCKS if console.encoding.lower().startswith("utf") else ASCII
 
@@ -220,6 +221,7 @@ class LiveScreen(Screen):
         """Show an event, and let the dashboard know of it."""
         self._history.note(event)
         super().event(event)
+        self._news.set()
 
     def show(self, batch: Sequence[lines.Line]) -> None:
         """Print lines above the dashboard; long ones are folded under their own column."""
@@ -241,8 +243,9 @@ class LiveScreen(Screen):
         self._painter.log(table)
 
     async def keep_fresh(self, ws: wsguard.GuardedWebSocket) -> None:
-        """Draw the dashboard, ten times a second."""
+        """Draw the dashboard ten times a second, and as soon as something happens."""
         while True:
+            self._news = trio.Event()
             snapshot, health, now = ws.snapshot(), ws.health(), trio.current_time()
             self._history.look(snapshot, health, now)
             shown = View(
@@ -255,7 +258,8 @@ class LiveScreen(Screen):
                 now=now,
             )
             self.draw(shown)
-            await trio.sleep(_REFRESH)
+            with trio.move_on_after(_REFRESH):
+                await self._news.wait()
 
     def draw(self, shown: View) -> None:
         """Draw the dashboard once."""
