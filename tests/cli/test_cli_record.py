@@ -92,6 +92,7 @@ def test_file_that_is_there(port: int, tmp_path: Path, capsys: pytest.CaptureFix
     assert path.read_text() == "mine\n"
     assert run(capsys, *argv, "--force").code == 0
     assert records(path)[-1]["type"] == "end"
+    assert "--force goes with --record" in run(capsys, "demo", "--force").complaint
 
 
 def test_path_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -183,9 +183,8 @@ class Recorder:
             self._fail(exc)
 
     def _fail(self, exc: OSError) -> None:
-        if self.error is None:
-            self.error = f"cannot record to {self._name} any more: {exc.strerror}"
-            self.on_error(self.error)
+        self.error = f"cannot record to {self._name} any more: {exc.strerror}"
+        self.on_error(self.error)
         # Closing writes what is left, which fails for the same reason.
         file, self._file = self._file, None
         try:

@@ -42,6 +42,8 @@ def recording(command: Callable[..., int]) -> Callable[..., int]:
     )
     @functools.wraps(command)
     def with_record(*, path: Path | None, is_forced: bool, **rest: Any) -> int:
+        if is_forced and path is None:
+            raise click.UsageError("--force goes with --record")
         return command(record=RecordOptions(path=path, is_forced=is_forced), **rest)
 
     return with_record
