@@ -14,6 +14,9 @@ import trio_wsguard as wsguard
 from trio_wsguard.cli import view
 from trio_wsguard.cli.demo import POLICY
 from trio_wsguard.cli.demo_server import open_demo_server
+from trio_wsguard.cli.record import Limits
+
+from . import views
 
 CHANGE = wsguard.StateChange(
     previous=wsguard.ConnectionState.CONNECTED,
@@ -24,18 +27,17 @@ CHANGE = wsguard.StateChange(
 )
 
 
-def live_screen(width: int) -> tuple[view.LiveScreen, io.StringIO]:
+def live_screen(width: int, monkeypatch: pytest.MonkeyPatch) -> tuple[view.LiveScreen, io.StringIO]:
     out = io.StringIO()
-    console = Console(
-        file=out, force_terminal=True, width=width, height=30, highlight=False, markup=False
-    )
-    return view.LiveScreen(console), out
+    console = Console(force_terminal=True, width=width, height=30, color_system="standard")
+    monkeypatch.setattr("sys.stdout", out)
+    return view.LiveScreen(console, Limits()), out
 
 
-@pytest.mark.parametrize("width", [40, 80, 120])
-async def test_live_panel(width: int) -> None:
-    """The panel shows every figure on every width, and leaves room for an echoed ^C."""
-    screen, out = live_screen(width)
+@pytest.mark.parametrize("width", [60, 80, 120])
+async def test_live_view(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dashboard shows the guard's figures on every width, and is gone at the end."""
+    screen, out = live_screen(width, monkeypatch)
     async with (
         open_demo_server() as server,
         wsguard.open_guarded_websocket(server.url, policy=POLICY) as ws,
@@ -47,14 +49,15 @@ async def test_live_panel(width: int) -> None:
             await trio.sleep(0.3)
             nursery.cancel_scope.cancel()
     shown = out.getvalue()
-    for label in ("state", "generation", "failures", "messages", "score", "silence", "uptime"):
+    for label in ("CONNECTED", "failures", "messages", "score", "silence", "uptime", "MTBF"):
         assert label in shown
-    assert "─" * (width - 3) not in shown
+    assert "─" * width not in shown
+    assert shown.endswith("\x1b[J\x1b[?25h")
 
 
-async def test_live_panel_counts_down() -> None:
-    """While there is no connection, the panel tells when the next attempt comes."""
-    screen, out = live_screen(120)
+async def test_live_view_knows_of_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While there is no connection, the dashboard tells when the next attempt comes."""
+    screen, out = live_screen(120, monkeypatch)
     opening = wsguard.open_guarded_websocket("ws://127.0.0.1:1/", wait=False)
     async with opening as ws, ws.events() as events, trio.open_nursery() as nursery:
         async for event in events:
@@ -65,12 +68,24 @@ async def test_live_panel_counts_down() -> None:
             nursery.start_soon(screen.keep_fresh, ws)
             await trio.sleep(0.2)
             nursery.cancel_scope.cancel()
-    assert "retry in 9." in out.getvalue() or "retry in 10.0 s" in out.getvalue()
+    assert "next attempt in 9." in out.getvalue() or "next attempt in 10.0 s" in out.getvalue()
 
 
-def test_live_lines_are_folded() -> None:
+def test_plain_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal that knows no UTF-8 is shown nothing but ASCII, whatever a guard is called."""
+    console = Console(force_terminal=True, width=80, height=24, color_system=None)
+    monkeypatch.setattr(Console, "encoding", "iso-8859-1")
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stdout", out)
+    screen = view.LiveScreen(console, Limits())
+    screen.draw(views.view(snapshot=views.snapshot(name="行情 é")))
+    assert out.getvalue().isascii()
+    assert "\\u884c" in out.getvalue()
+
+
+def test_live_lines_are_folded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A long line is folded under its own column, and markup in it is text."""
-    screen, out = live_screen(80)
+    screen, out = live_screen(80, monkeypatch)
     screen.event(CHANGE)
     rows = [row.rstrip() for row in Text.from_ansi(out.getvalue()).plain.splitlines()]
     assert len(rows) > 3

@@ -125,11 +125,11 @@ def test_live_view(port: int) -> None:
             os.close(ours)
     text = out.decode()
     panel, _, summary = text.partition("Summary")
-    for label in ("state", "generation", "failures", "score", "response time", "silence"):
+    for label in ("● CONNECTED", "state", "failures", "score", "response", "silence", "MTBF"):
         assert label in panel
     assert "\u202e" not in text
     assert "[bold]" in panel
-    assert "generation" not in summary
+    assert "MTBF" not in summary
 
 
 def test_final_close(port: int, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,11 +16,14 @@ import trio_wsguard as wsguard
 from trio_wsguard.cli import lines
 from trio_wsguard.cli.bench import BenchOptions, run_bench
 from trio_wsguard.cli.conformance import ConformanceOptions, run_conformance
-from trio_wsguard.cli.demo import DEFAULT_SECONDS, MIN_SECONDS, run_demo
+from trio_wsguard.cli.demo import DEFAULT_SECONDS, MIN_SECONDS, DemoOptions, run_demo
+from trio_wsguard.cli.report_command import recording, report
 from trio_wsguard.cli.watch import HEARTBEATS, POLICIES, WatchOptions, run_watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+
+    from trio_wsguard.cli.record import RecordOptions
 
 _T = TypeVar("_T")
 
@@ -31,6 +34,7 @@ _EXAMPLES: Final = """\b
 Examples:
   trio-wsguard demo                        see a guard survive five faults
   trio-wsguard watch wss://feed.example/   guard an endpoint and watch it
+  trio-wsguard report run.jsonl            make a page of what --record wrote
   trio-wsguard conformance                 prove the parts of the library, or yours
   trio-wsguard bench wss://feed.example/   measure how fast it reconnects
 """
@@ -45,6 +49,7 @@ Examples:
   trio-wsguard watch wss://feed.example/v1 -H 'Authorization: Bearer ...'
   trio-wsguard watch ws://localhost:8080 --policy low-latency --wait
   trio-wsguard watch wss://feed.example/v1 --json | jq .event
+  trio-wsguard watch wss://feed.example/v1 --record run.jsonl
 """
 _CONFORMANCE_EXAMPLES: Final = """\b
 Examples:
@@ -147,14 +152,15 @@ def _check_seconds(_context: click.Context, _option: click.Parameter, value: flo
     metavar="N",
     help=f"About how long the run may take in all; at least {MIN_SECONDS:g}.",
 )
-def demo(seconds: float) -> int:
+@recording
+def demo(seconds: float, record: RecordOptions) -> int:
     """Put a guard through five faults, on loopback.
 
     A server is started on this machine, and a guard keeps a connection to it
     while it is reset, closed with 1012, without a server, without an answer,
     and refused with 503. The exit code is 0 only if it survived all of them.
     """
-    return _run_async(run_demo, seconds)
+    return _run_async(run_demo, DemoOptions(total=seconds, record=record))
 
 
 def _read_headers(
@@ -218,6 +224,7 @@ _INSECURE: Final = click.option("--insecure", is_flag=True, help="Accept any cer
     " 'env' for what HTTPS_PROXY and its like say.",
 )
 @click.option("--name", help="What to call the guard.  [default: the URL without its secrets]")
+@recording
 def watch(
     url: str,
     headers: dict[str, str],
@@ -230,6 +237,7 @@ def watch(
     insecure: bool,
     proxy: str | None,
     name: str | None,
+    record: RecordOptions,
 ) -> int:
     """Guard the endpoint at URL and show how it fares.
 
@@ -251,8 +259,12 @@ def watch(
         is_showing_messages=is_showing_messages,
         is_insecure=insecure,
         is_patient=wait,
+        record=record,
     )
     return _run_async(run_watch, options)
+
+
+cli.add_command(report)
 
 
 @cli.command(context_settings=_CONTEXT, epilog=_CONFORMANCE_EXAMPLES)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
+import attrs
 import trio
 from rich import box
 from rich.table import Table
@@ -13,6 +15,7 @@ import trio_wsguard as wsguard
 from trio_wsguard.cli import lines
 from trio_wsguard.cli.demo_server import DemoServer, open_demo_server
 from trio_wsguard.cli.faults import FAULTS, Verdict, undergo
+from trio_wsguard.cli.record import Limits, RecordOptions, open_recorder
 from trio_wsguard.cli.session import run_session
 from trio_wsguard.cli.view import Screen, open_screen
 
@@ -87,26 +90,40 @@ def _told(verdict: Verdict) -> str:
     return f"{text}, ready again after {lines.seconds(verdict.ready_after)}"
 
 
-async def run_demo(total: float) -> int:
+@attrs.frozen(kw_only=True)
+class DemoOptions:
+    """What ``demo`` was asked for; see its ``--help``."""
+
+    total: float = DEFAULT_SECONDS
+    record: RecordOptions = attrs.field(factory=RecordOptions)
+
+
+async def run_demo(options: DemoOptions) -> int:
     """Run the demo.
 
-    Args:
-        total: About how many seconds it may take.
-
     Returns:
-        The exit code: 0 only if every fault was survived.
+        The exit code: 0 only if every fault was survived, and recorded if it was to be.
+
+    Raises:
+        OSError: What happens cannot be recorded.
     """
-    calm = max(0.3, (total - _FAULT_SECONDS) / (len(FAULTS) + 1))
-    with open_screen(status_interval=_STATUS_INTERVAL) as screen:
+    calm = max(0.3, (options.total - _FAULT_SECONDS) / (len(FAULTS) + 1))
+    with (
+        open_recorder(options.record, POLICY) as recorder,
+        open_screen(status_interval=_STATUS_INTERVAL, limits=Limits.of(POLICY)) as screen,
+    ):
         async with open_demo_server() as server:
             demo = _Demo(server, screen, calm)
             screen.note("demo", f"a server on {server.url}, {len(FAULTS)} faults")
             opening = wsguard.open_guarded_websocket(server.url, policy=POLICY, wait=False)
-            session = await run_session(opening, screen, demo.run)
+            session = await run_session(opening, screen, demo.run, recorder)
     screen.table(summary_table(demo.verdicts))
     survived = sum(verdict.is_survived for verdict in demo.verdicts)
     ended = "interrupted; " if session.is_interrupted else ""
     screen.write(f"{ended}{survived} of {len(FAULTS)} faults survived")
+    if recorder.error is not None:
+        sys.stderr.write(f"trio-wsguard: {lines.printable(recorder.error)}\n")
+        return 1
     return 0 if survived == len(FAULTS) else 1
 
 

@@ -33,6 +33,8 @@ STATE_STYLES: Final = {
     wsguard.ConnectionState.CLOSED: "blue",
 }
 
+STATE_NAMES: Final = tuple(state.name for state in wsguard.ConnectionState)
+
 STATUS_STYLES: Final = {
     wsguard.HealthStatus.HEALTHY: "green",
     wsguard.HealthStatus.DEGRADED: "yellow",
@@ -143,12 +145,19 @@ def message_line(message: str | bytes, time: float, generation: int) -> Line:
     return Line(label="message", text=text, style="dim", time=time, generation=generation)
 
 
-def event_json(event: wsguard.Event) -> str:
-    """Put an event into one line of JSON: enums as names, times as numbers."""
+def event_dict(event: wsguard.Event) -> dict[str, Any]:
+    """Turn an event into what JSON knows: enums as names, times as numbers."""
     pairs: dict[str, Any] = {"event": _EVENT_NAMES[type(event)], **plain_dict(event)}
     if isinstance(event, wsguard.Gap):
         pairs["duration"] = event.duration
-    return json.dumps(pairs)
+    if isinstance(event, wsguard.AlertRaised | wsguard.AlertResolved):
+        pairs["message"] = event.message
+    return pairs
+
+
+def event_json(event: wsguard.Event) -> str:
+    """Put an event into one line of JSON."""
+    return json.dumps(event_dict(event))
 
 
 def message_json(message: str | bytes, time: float, generation: int) -> str:

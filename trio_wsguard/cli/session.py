@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
+    from trio_wsguard.cli.record import Recorder
     from trio_wsguard.cli.view import Screen
 
 
@@ -36,6 +38,7 @@ async def run_session(
     opening: AbstractAsyncContextManager[wsguard.GuardedWebSocket],
     screen: Screen,
     work: Callable[[wsguard.GuardedWebSocket], Awaitable[object]],
+    recorder: Recorder,
 ) -> Session:
     """Open a guard, show its events, and do some work with it until done or told to stop.
 
@@ -46,6 +49,7 @@ async def run_session(
         opening: What `open_guarded_websocket` returned, with ``wait=False``.
         screen: Where to show what happens.
         work: What to do meanwhile; cancelled when told to stop.
+        recorder: What is told all of it, too.
 
     Raises:
         PolicyError: A setting is wrong.
@@ -63,17 +67,22 @@ async def run_session(
                 async for event in events:
                     _note(session, event)
                     screen.event(event)
+                    recorder.event(event, ws)
                 told.set()
 
+            recorder.on_error = functools.partial(screen.note, "recording")
+            recorder.begin(ws.name)
             screen.on_gone = stop
             await nursery.start(_heed_signals, stop, everything.cancel)
             nursery.start_soon(tell)
             nursery.start_soon(screen.keep_fresh, ws)
+            nursery.start_soon(recorder.keep, ws)
             with working:
                 await work(ws)
             session.snapshot = ws.snapshot()
             await ws.aclose()
             await told.wait()
+            recorder.end(ws)
             nursery.cancel_scope.cancel()
     return session
 

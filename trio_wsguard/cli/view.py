@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING, Final
 import trio
 from rich import box
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from trio_wsguard.cli import lines
-from trio_wsguard.cli.figures import FiguresPanel, figures_table
+from trio_wsguard.cli.dashboard import View, draw
+from trio_wsguard.cli.figures import figures_table
+from trio_wsguard.cli.history import History
+from trio_wsguard.cli.painter import Painter
+from trio_wsguard.cli.record import Limits
+from trio_wsguard.cli.spark import ASCII, BLOCKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,12 +38,15 @@ _REFRESH: Final = 0.1  # seconds between two frames
 _PLAIN_WIDTH: Final = 120  # columns of a table where there is no terminal
 
 
-def open_screen(*, as_json: bool = False, status_interval: float = 10.0) -> Screen:
+def open_screen(
+    *, as_json: bool = False, status_interval: float = 10.0, limits: Limits | None = None
+) -> Screen:
     """Choose where to show things: JSON if asked for, live on a terminal, else plain.
 
     Args:
         as_json: Whether to print JSON.
         status_interval: Seconds between two lines of figures among plain lines.
+        limits: What the live view looks at figures against; ``None`` for the default policy's.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -47,8 +54,9 @@ def open_screen(*, as_json: bool = False, status_interval: float = 10.0) -> Scre
         return JsonScreen()
     console = Console(highlight=False, emoji=False, markup=False)
     # Not console.is_terminal: that is also true in a pipe where FORCE_COLOR is set.
-    if sys.stdout.isatty() and not console.is_dumb_terminal:
-        return LiveScreen(console)
+    is_capable = not console.is_dumb_terminal and not console.legacy_windows
+    if sys.stdout.isatty() and is_capable:
+        return LiveScreen(console, Limits() if limits is None else limits)
     return PlainScreen(status_interval)
 
 
@@ -112,11 +120,15 @@ class Screen:
         await trio.sleep_forever()
 
     def write(self, text: str) -> None:
-        """Write to stdout, at once; whoever went away is not written to again."""
+        """Write a line to stdout, at once; whoever went away is not written to again."""
+        self.write_raw(text + "\n")
+
+    def write_raw(self, text: str) -> None:
+        """Write to stdout, at once and nothing more."""
         if self.write_error is not None:
             return
         try:
-            sys.stdout.write(text + "\n")
+            sys.stdout.write(text)
             sys.stdout.flush()
         except OSError as exc:
             self.write_error = exc
@@ -180,17 +192,20 @@ class LiveScreen(Screen):
 
     Args:
         console: The terminal.
+        limits: What figures are looked at against.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, limits: Limits) -> None:
         super().__init__()
         self._console = console
-        # Refreshed by our own task: a frame never falls between two halves of an update.
-        self._live = Live(console=console, auto_refresh=False, transient=True)
-        self._panel = FiguresPanel()
+        self._limits = limits
+        self._history = History()
+        self._news = trio.Event()
+        self._painter = Painter(console, self.write_raw)
+        self._charset = BLOCKS if console.encoding.lower().startswith("utf") else ASCII
 
     def __enter__(self) -> Self:
-        self._live.start()
+        self._painter.start()
         return self
 
     def __exit__(
@@ -199,16 +214,17 @@ class LiveScreen(Screen):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Take the panel away."""
-        self._live.stop()
+        """Take the dashboard away."""
+        self._painter.stop()
 
     def event(self, event: wsguard.Event) -> None:
-        """Show an event, and let the panel know of it."""
-        self._panel.note(event)
+        """Show an event, and let the dashboard know of it."""
+        self._history.note(event)
         super().event(event)
+        self._news.set()
 
     def show(self, batch: Sequence[lines.Line]) -> None:
-        """Print lines above the panel; long ones are folded under their own column."""
+        """Print lines above the dashboard; long ones are folded under their own column."""
         grid = Table.grid(padding=(0, 2, 0, 0))
         grid.add_column(width=12, style="dim")
         grid.add_column(width=3, justify="right", style="dim")
@@ -217,16 +233,35 @@ class LiveScreen(Screen):
         for line in batch:
             label = Text(line.label, line.style)
             grid.add_row(Text(line.clock), Text(line.number), label, Text(line.text))
-        self._console.print(grid)
+        self._painter.log(grid)
 
     def table(self, table: Table) -> None:
         """Show a table."""
-        self._console.print()
-        self._console.print(table)
+        if self._charset.is_ascii:
+            table.box = box.ASCII
+        self._painter.log("")
+        self._painter.log(table)
 
     async def keep_fresh(self, ws: wsguard.GuardedWebSocket) -> None:
-        """Draw the panel, ten times a second."""
+        """Draw the dashboard ten times a second, and as soon as something happens."""
         while True:
-            panel = self._panel.draw(ws.snapshot(), self.task, self._console.width)
-            self._live.update(panel, refresh=True)
-            await trio.sleep(_REFRESH)
+            self._news = trio.Event()
+            snapshot, health, now = ws.snapshot(), ws.health(), trio.current_time()
+            self._history.look(snapshot, health, now)
+            shown = View(
+                snapshot=snapshot,
+                health=health,
+                alerts=ws.open_alerts,
+                history=self._history,
+                limits=self._limits,
+                task=self.task,
+                now=now,
+            )
+            self.draw(shown)
+            with trio.move_on_after(_REFRESH):
+                await self._news.wait()
+
+    def draw(self, shown: View) -> None:
+        """Draw the dashboard once."""
+        width, height = self._console.size
+        self._painter.paint(draw(shown, width, height, self._charset))

@@ -10,6 +10,7 @@ import attrs
 
 import trio_wsguard as wsguard
 from trio_wsguard.cli import lines
+from trio_wsguard.cli.record import Limits, RecordOptions, open_recorder
 from trio_wsguard.cli.session import Session, run_session
 from trio_wsguard.cli.view import Screen, open_screen
 
@@ -45,6 +46,7 @@ class WatchOptions:
     is_showing_messages: bool = False
     is_insecure: bool = False
     is_patient: bool = False
+    record: RecordOptions = attrs.field(factory=RecordOptions)
 
     def guard_policy(self) -> wsguard.GuardPolicy:
         """Make the settings."""
@@ -115,10 +117,12 @@ async def run_watch(options: WatchOptions) -> int:
 
     Raises:
         PolicyError: A setting is wrong.
+        OSError: What happens cannot be recorded.
     """
+    policy = options.guard_policy()
     opening = wsguard.open_guarded_websocket(
         options.url,
-        policy=options.guard_policy(),
+        policy=policy,
         heartbeat=HEARTBEATS[options.heartbeat](),
         headers=options.headers,
         proxy=options.proxy,
@@ -126,9 +130,13 @@ async def run_watch(options: WatchOptions) -> int:
         name=options.name,
         wait=False,
     )
-    with open_screen(as_json=options.is_json) as screen:
+    with (
+        open_recorder(options.record, policy) as recorder,
+        open_screen(as_json=options.is_json, limits=Limits.of(policy)) as screen,
+    ):
         watch = _Watch(options, screen)
-        session = await run_session(opening, screen, watch.run)
+        session = await run_session(opening, screen, watch.run, recorder)
+    watch.error = watch.error or recorder.error
     return _conclude(watch, session, screen)
 
 
