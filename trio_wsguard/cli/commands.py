@@ -17,7 +17,8 @@ from trio_wsguard.cli import lines
 from trio_wsguard.cli.bench import BenchOptions, run_bench
 from trio_wsguard.cli.conformance import ConformanceOptions, run_conformance
 from trio_wsguard.cli.demo import DEFAULT_SECONDS, MIN_SECONDS, run_demo
-from trio_wsguard.cli.watch import HEARTBEATS, POLICIES, WatchOptions, run_watch
+from trio_wsguard.cli.export import export
+from trio_wsguard.cli.watch import HEARTBEATS, METRICS_PORT, POLICIES, WatchOptions, run_watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -33,6 +34,7 @@ Examples:
   trio-wsguard watch wss://feed.example/   guard an endpoint and watch it
   trio-wsguard conformance                 prove the parts of the library, or yours
   trio-wsguard bench wss://feed.example/   measure how fast it reconnects
+  trio-wsguard export grafana-dashboard    see guards in Grafana
 """
 _DEMO_EXAMPLES: Final = """\b
 Examples:
@@ -45,6 +47,7 @@ Examples:
   trio-wsguard watch wss://feed.example/v1 -H 'Authorization: Bearer ...'
   trio-wsguard watch ws://localhost:8080 --policy low-latency --wait
   trio-wsguard watch wss://feed.example/v1 --json | jq .event
+  trio-wsguard watch wss://feed.example/v1 --metrics-port 9464
 """
 _CONFORMANCE_EXAMPLES: Final = """\b
 Examples:
@@ -128,6 +131,9 @@ def cli(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(2)
+
+
+cli.add_command(export)
 
 
 def _check_seconds(_context: click.Context, _option: click.Parameter, value: float) -> float:
@@ -217,6 +223,7 @@ _INSECURE: Final = click.option("--insecure", is_flag=True, help="Accept any cer
     help="Go through an http, https, socks4, socks4a, socks5 or socks5h proxy;"
     " 'env' for what HTTPS_PROXY and its like say.",
 )
+@METRICS_PORT
 @click.option("--name", help="What to call the guard.  [default: the URL without its secrets]")
 def watch(
     url: str,
@@ -229,6 +236,7 @@ def watch(
     is_showing_messages: bool,
     insecure: bool,
     proxy: str | None,
+    metrics_port: int | None,
     name: str | None,
 ) -> int:
     """Guard the endpoint at URL and show how it fares.
@@ -251,6 +259,7 @@ def watch(
         is_showing_messages=is_showing_messages,
         is_insecure=insecure,
         is_patient=wait,
+        metrics_port=metrics_port,
     )
     return _run_async(run_watch, options)
 
