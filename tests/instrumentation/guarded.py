@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import pytest
@@ -55,13 +55,16 @@ async def network(*handlers: Handler | BaseException) -> AsyncIterator[Net]:
         nursery.cancel_scope.cancel()
 
 
+PROMTOOL: Final = shutil.which("promtool") or ""
+needs_promtool: Final = pytest.mark.skipif(
+    not PROMTOOL, reason="promtool is missing: apt-get install prometheus"
+)
+
+
 def promtool(*argv: str, text: str = "", cwd: Path | None = None) -> str:
     """Run promtool on some text; its output if it is content."""
-    program = shutil.which("promtool")
-    if program is None:
-        pytest.skip("promtool is missing: apt-get install prometheus")
     done = subprocess.run(  # noqa: S603 - our own arguments
-        [program, *argv], input=text, capture_output=True, text=True, timeout=60, cwd=cwd
+        [PROMTOOL, *argv], input=text, capture_output=True, text=True, timeout=60, cwd=cwd
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr

@@ -13,7 +13,7 @@ import trio_wsguard as wsguard
 from trio_wsguard.instrumentation.dashboard import grafana_dashboard
 from trio_wsguard.instrumentation.metrics import METRICS
 
-from .guarded import promtool
+from .guarded import needs_promtool, promtool
 from .test_export import metrics_in
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def test_the_data_source_is_the_viewers_choice() -> None:
     assert all('guard=~"$guard"' in expr for expr in EXPRS)
 
 
+@needs_promtool
 def test_prometheus_understands_every_query(tmp_path: Path) -> None:
     """Each query is PromQL once Grafana's variables are filled in."""
     rules = [{"record": f"panel:{n}", "expr": filled_in(e)} for n, e in enumerate(EXPRS)]
@@ -79,6 +80,7 @@ def test_prometheus_understands_every_query(tmp_path: Path) -> None:
     assert f"SUCCESS: {len(EXPRS)} rules found" in promtool("check", "rules", str(path))
 
 
+@needs_promtool
 @pytest.mark.parametrize("state", wsguard.ConnectionState)
 def test_the_timeline_names_the_state(tmp_path: Path, state: wsguard.ConnectionState) -> None:
     """The number that a state becomes is shown as that state's name."""

@@ -19,7 +19,7 @@ from trio_wsguard.instrumentation.export import (
 )
 from trio_wsguard.instrumentation.metrics import METRICS
 
-from .guarded import promtool
+from .guarded import needs_promtool, promtool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,11 +52,13 @@ def check(tmp_path: Path, text: str) -> str:
     return promtool("check", "rules", str(path))
 
 
+@needs_promtool
 def test_documented_rules_pass_promtool(tmp_path: Path) -> None:
     """Prometheus takes the file of the documented rules."""
     assert "SUCCESS: 4 rules found" in check(tmp_path, prometheus_rules())
 
 
+@needs_promtool
 def test_any_rule_passes_promtool(tmp_path: Path) -> None:
     """Whatever a user's rule says, and whatever figure it is about, Prometheus takes it."""
     rules = [HOSTILE, *map(own_rule, sorted(FIGURES - NO_METRIC))]
@@ -162,12 +164,14 @@ def at_once(steps: dict[str, float], times: int) -> dict[str, str]:
     return {name: f"0x4 {step * times}x15" for name, step in steps.items()}
 
 
+@needs_promtool
 @pytest.mark.parametrize("name", RULES)
 def test_at_the_threshold_nothing_fires(tmp_path: Path, name: str) -> None:
     """A figure exactly at the documented threshold is no alert for Prometheus either."""
     judge(tmp_path, name, steadily(THRESHOLDS[name][0]), None)
 
 
+@needs_promtool
 @pytest.mark.parametrize("name", RULES)
 def test_beyond_the_threshold_it_fires(tmp_path: Path, name: str) -> None:
     """Just beyond it the alert fires, and says the same as the guard's own alert."""
@@ -175,6 +179,7 @@ def test_beyond_the_threshold_it_fires(tmp_path: Path, name: str) -> None:
     judge(tmp_path, name, steadily(beyond), value)
 
 
+@needs_promtool
 @pytest.mark.parametrize("name", RULES)
 def test_few_samples_fire_nothing(tmp_path: Path, name: str) -> None:
     """Four samples are too few, however bad they are; five are enough."""
@@ -183,6 +188,7 @@ def test_few_samples_fire_nothing(tmp_path: Path, name: str) -> None:
     judge(tmp_path, name, at_once(steps, 5), value)
 
 
+@needs_promtool
 @pytest.mark.parametrize("name", RULES)
 def test_it_is_over_once_all_is_well(tmp_path: Path, name: str) -> None:
     """What was bad before the window is forgotten."""

@@ -16,7 +16,7 @@ from trio_wsguard import ConnectionState
 from trio_wsguard.instrumentation.metrics import METRICS, SUM, Figures, MetricKind
 
 from ..shell.conftest import accept, drop, idle, quick
-from .guarded import SNAPSHOT, FakeGuard, network, promtool
+from .guarded import SNAPSHOT, FakeGuard, needs_promtool, network, promtool
 
 prometheus_client = pytest.importorskip("prometheus_client")
 
@@ -122,6 +122,7 @@ async def test_rendered_piecewise_is_the_same() -> None:
     assert (await render(registry))[0] == generate_latest(registry)
 
 
+@needs_promtool
 async def test_promtool_has_no_complaint() -> None:
     """Names, units, help texts and types are as Prometheus' own linter wants them."""
     body, _ = await render(collected(fake("a", losses=1), fake("b")))

@@ -647,3 +647,16 @@ async def test_changes_tell_the_endpoint_of_the_attempt(net: Net) -> None:
         ("CONNECTING", ""),
         ("CONNECTED", "ws://second:81/"),
     ]
+
+
+async def test_events_can_be_taken_without_waiting(net: Net) -> None:
+    """What is there is taken at once; that nothing is there now, or ever, are two things."""
+    net.script(accept(idle))
+    async with net.open() as ws, ws.events(max_queue=1) as events:
+        with pytest.raises(trio.WouldBlock):
+            events.get_nowait()
+        await ws.aclose()
+        found = [events.get_nowait(), events.get_nowait()]
+        assert isinstance(found[0], wsguard.EventsDropped)
+        with pytest.raises(trio.EndOfChannel):
+            events.get_nowait()

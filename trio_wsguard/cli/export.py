@@ -65,7 +65,12 @@ def export() -> None:
     """
 
 
-@export.command(name="prometheus-rules", context_settings=_CONTEXT, epilog=_RULES_EXAMPLES)
+@export.command(
+    name="prometheus-rules",
+    context_settings=_CONTEXT,
+    epilog=_RULES_EXAMPLES,
+    short_help="The documented alerts, for Prometheus.",
+)
 @click.option(
     "--window",
     type=float,
@@ -86,7 +91,12 @@ def rules_command(window: float, output: IO[str]) -> None:
     output.write(prometheus_rules(window=window))
 
 
-@export.command(name="grafana-dashboard", context_settings=_CONTEXT, epilog=_DASHBOARD_EXAMPLES)
+@export.command(
+    name="grafana-dashboard",
+    context_settings=_CONTEXT,
+    epilog=_DASHBOARD_EXAMPLES,
+    short_help="All metrics on a page of Grafana.",
+)
 @_OUTPUT
 def dashboard_command(output: IO[str]) -> None:
     """Write a dashboard for Grafana 10 or later, with a panel for every metric.
