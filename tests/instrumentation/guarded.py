@@ -45,6 +45,11 @@ class FakeGuard:
         return self.now
 
 
+def fake(name: str = "feed", **figures: Any) -> Any:
+    """Make a guard of these figures."""
+    return FakeGuard(name, **figures)
+
+
 @asynccontextmanager
 async def network(*handlers: Handler | BaseException) -> AsyncIterator[Net]:
     """Open a network in memory, whose dials meet the handlers in turn; none: an idle server."""

@@ -23,7 +23,7 @@ from trio_wsguard.instrumentation.metrics import (
     MetricKind,
 )
 
-from .guarded import SNAPSHOT, FakeGuard
+from .guarded import SNAPSHOT, fake
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,13 +137,13 @@ def test_counters_never_go_back(steps: list[tuple[str, int]]) -> None:
 
     async def run() -> None:
         guards = GuardSet()
-        live: dict[int, FakeGuard] = {}
+        live: dict[int, Any] = {}
         stood: dict[tuple[str, str, str], float] = {}
         for step, number in steps:
             if step == "open" and number not in live:
-                guards.add(live.setdefault(number, FakeGuard(f"feed {number}")))  # type: ignore[arg-type]
+                guards.add(live.setdefault(number, fake(f"feed {number}")))
             elif step == "close" and number in live:
-                guards.remove(live.pop(number))  # type: ignore[arg-type]
+                guards.remove(live.pop(number))
             elif step == "grow" and number in live:
                 grow(live[number])
             told = guards.read()
@@ -154,7 +154,7 @@ def test_counters_never_go_back(steps: list[tuple[str, int]]) -> None:
     trio.run(run)
 
 
-def grow(guard: FakeGuard) -> None:
+def grow(guard: Any) -> None:
     now = guard.now
     kind = wsguard.FailureKind.TLS
     times = wsguard.ResponseTimes(
@@ -180,14 +180,14 @@ def check(read: Figures, stood: dict[tuple[str, str, str], float]) -> None:
 async def test_names_are_remembered_within_bounds() -> None:
     """Names that never come back are forgotten, the oldest first."""
     guards = GuardSet()
-    first = FakeGuard("first", losses=1)
-    guards.add(first)  # type: ignore[arg-type]
-    guards.remove(first)  # type: ignore[arg-type]
+    first = fake("first", losses=1)
+    guards.add(first)
+    guards.remove(first)
     for number in range(1000):
-        other = FakeGuard(str(number), losses=1)
-        guards.add(other)  # type: ignore[arg-type]
-        guards.remove(other)  # type: ignore[arg-type]
-    guards.add(FakeGuard("first"))  # type: ignore[arg-type]
-    guards.add(FakeGuard("999"))  # type: ignore[arg-type]
+        other = fake(str(number), losses=1)
+        guards.add(other)
+        guards.remove(other)
+    guards.add(fake("first"))
+    guards.add(fake("999"))
     losses = BY_NAME["wsguard_connection_losses_total"]
     assert [losses.values(read)[NO_LABEL] for read in guards.read()] == [0, 1]
