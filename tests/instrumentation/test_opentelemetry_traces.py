@@ -351,7 +351,7 @@ def test_each_attempt_and_connection_is_one_span(
             states = [ws.state]
             async with ws.events() as events, open_tracing(ws, tracer_provider=provider):
                 await trio.sleep(duration)
-            with suppress(trio.WouldBlock):
+            with suppress(trio.EndOfChannel):
                 while True:
                     event = events.get_nowait()
                     if isinstance(event, wsguard.StateChange):
