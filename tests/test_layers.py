@@ -104,6 +104,7 @@ EXTRAS = {
     "websockets",
     "hypothesis",
     "pytest",
+    "h11",
     "httpx",
     "prometheus_client",
     "opentelemetry",

@@ -289,7 +289,10 @@ def test_defaults_of_a_new_guard() -> None:
 def test_snapshot_carries_what_was_counted() -> None:
     """A snapshot has the totals, the times and what the caller alone knows."""
     guard = monitor()
-    names = [field.name for field in attrs.fields(type(guard.counters))]
+    fields = attrs.fields_dict(type(guard.counters))
+    names = [name for name, field in fields.items() if field.default == 0]
+    guard.counters.failures[FailureKind.TLS] += 2
+    guard.counters.anomalies[AnomalyKind.STUCK] += 3
     for value, name in enumerate(names, 10):
         setattr(guard.counters, name, value)
     guard.last_message_received_time = 1.0
@@ -298,8 +301,8 @@ def test_snapshot_carries_what_was_counted() -> None:
     guard.response_times.add(0.25)
     read = snapshot(guard, 1.0)
     for value, name in enumerate(names, 10):
-        if name != "connections":
-            assert getattr(read, name) == value
+        assert getattr(read, name) == value
+    assert (read.failures, read.anomalies) == ({FailureKind.TLS: 2}, {AnomalyKind.STUCK: 3})
     assert read.reconnects == guard.counters.connections - 1
     assert read.last_message_received_time == 1.0
     assert read.last_heartbeat_time == 2.0
@@ -314,9 +317,22 @@ def test_snapshot_cannot_be_altered() -> None:
     guard = monitor()
     read = snapshot(guard, 1.0)
     guard.counters.attempts += 1
+    guard.counters.failures[FailureKind.TLS] += 1
     assert read.attempts == 0
+    assert read.failures == {}
     with pytest.raises(AttributeError):
         read.attempts = 5  # type: ignore[misc]
+
+
+def test_each_failure_is_counted_once_by_kind() -> None:
+    """A failure counts when it leads to RECONNECTING; that FAILED tells it again counts no more."""
+    guard = monitor()
+    for state in (CONNECTING, RECONNECTING, CONNECTING, RECONNECTING, FAILED):
+        failure = None if state is CONNECTING else CLOSED_FAILURE
+        guard.set_connection_state(state, 0.0, EPOCH, failure=failure)
+    assert snapshot(guard, 1.0).failures == {FailureKind.CLOSED: 2}
+    move(guard, 2.0, RECONNECTING)  # reset(): by no failure
+    assert snapshot(guard, 2.0).failures == {FailureKind.CLOSED: 2}
 
 
 @pytest.mark.parametrize("kind", FailureKind)

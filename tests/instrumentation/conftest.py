@@ -10,7 +10,12 @@ from ..clocks import in_virtual_time, run_by, within_limit
 if TYPE_CHECKING:
     import pytest
 
-ON_SOCKETS = {"test_alertmanager_real", "test_webhook_loopback"}
+ON_SOCKETS = {
+    "test_alertmanager_real",
+    "test_prometheus_endpoint",
+    "test_prometheus_server",
+    "test_webhook_loopback",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -613,3 +613,50 @@ async def test_dials_that_fail_at_once_starve_nobody() -> None:
         for _ in range(10):
             await trio.lowlevel.checkpoint()
         assert 1 < ws.snapshot().attempts < 20
+
+
+async def test_failures_and_anomalies_are_counted_by_kind(net: Net) -> None:
+    """The figures tell how many attempts failed, of what, and which anomalies there were."""
+    net.script(ConnectionRefusedError(), ConnectionRefusedError(), accept(drop), accept(idle))
+    async with net.open() as ws, ws.events() as events:
+        async for event in events:
+            if isinstance(event, wsguard.Anomaly):
+                break
+        read = ws.snapshot()
+        assert read.failures == {FailureKind.NETWORK: 2, FailureKind.CLOSED: 1}
+        assert (read.attempts, read.failed_attempts) == (4, 2)
+        assert (read.connections, read.losses) == (2, 1)
+        assert read.anomalies == {wsguard.AnomalyKind.SILENCE: 1}
+        assert read.open_anomalies == (wsguard.AnomalyKind.SILENCE,)
+
+
+async def test_changes_tell_the_endpoint_of_the_attempt(net: Net) -> None:
+    """Each change names where its attempt went, without secrets, as soon as that is known."""
+    net.script(ConnectionRefusedError(), accept(idle))
+    urls = ("ws://user:pw@first/p?token=s3cret", "ws://second:81/")
+    async with net.open(url=urls, wait=False) as ws, ws.events() as events:
+        found: list[tuple[str, str]] = []
+        async for event in events:
+            if isinstance(event, wsguard.StateChange):
+                found.append((event.state.name, event.endpoint))
+                if event.state is ConnectionState.CONNECTED:
+                    break
+    assert found == [
+        ("CONNECTING", ""),
+        ("RECONNECTING", "ws://first/p"),
+        ("CONNECTING", ""),
+        ("CONNECTED", "ws://second:81/"),
+    ]
+
+
+async def test_events_can_be_taken_without_waiting(net: Net) -> None:
+    """What is there is taken at once; that nothing is there now, or ever, are two things."""
+    net.script(accept(idle))
+    async with net.open() as ws, ws.events(max_queue=1) as events:
+        with pytest.raises(trio.WouldBlock):
+            events.get_nowait()
+        await ws.aclose()
+        found = [events.get_nowait(), events.get_nowait()]
+        assert isinstance(found[0], wsguard.EventsDropped)
+        with pytest.raises(trio.EndOfChannel):
+            events.get_nowait()

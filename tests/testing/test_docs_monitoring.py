@@ -36,7 +36,7 @@ def figures() -> dict[str, object]:
 
 def shown(value: object) -> str:
     """Write a default as the page does."""
-    if value is None:
+    if value is None or value in ((), {}):
         return "none"
     if isinstance(value, tuple):
         return f"{value[0]} each"

@@ -10,10 +10,14 @@ import bisect
 import enum
 import math
 from array import array
+from collections import Counter
+from collections.abc import Mapping  # noqa: TC003 - rules read the fields' types
 from typing import Final
 
 import attrs
 
+from trio_wsguard._core.events import AnomalyKind  # noqa: TC001 - likewise
+from trio_wsguard._core.failure import FailureKind  # noqa: TC001 - likewise
 from trio_wsguard._core.rates import Rates  # noqa: TC001 - rules read the fields' types
 from trio_wsguard._core.state import CONNECTED, ConnectionState
 
@@ -166,6 +170,7 @@ class Counters:
     """Totals since the guard was opened."""
 
     attempts: int = 0
+    failed_attempts: int = 0
     connections: int = 0
     losses: int = 0
     messages_received: int = 0
@@ -175,6 +180,8 @@ class Counters:
     beats_sent: int = 0
     beats_answered: int = 0
     beats_missed: int = 0
+    failures: Counter[FailureKind] = attrs.field(factory=Counter)
+    anomalies: Counter[AnomalyKind] = attrs.field(factory=Counter)
 
     @property
     def reconnects(self) -> int:
@@ -232,8 +239,13 @@ class Snapshot:
         last_state_change_time: When the state last changed.
         generation: The number of the present or last connection.
         attempts: Attempts to connect, in all.
+        failed_attempts: Those that failed; one given up by us did not.
+        connections: Those that made a connection ready.
         reconnects: Connections made ready after the first.
         losses: Connections lost.
+        failures: How many attempts failed and connections were lost, by the kind of failure.
+        anomalies: How many were raised, by kind.
+        open_anomalies: Those not yet recovered, in the order they were raised.
         messages_received: Messages read, in all.
         messages_sent: Messages written, in all.
         bytes_received: Bytes read from the streams, in all.
@@ -263,8 +275,13 @@ class Snapshot:
     last_state_change_time: float
     generation: int
     attempts: int
+    failed_attempts: int
+    connections: int
     reconnects: int
     losses: int
+    failures: Mapping[FailureKind, int]
+    anomalies: Mapping[AnomalyKind, int]
+    open_anomalies: tuple[AnomalyKind, ...]
     messages_received: int
     messages_sent: int
     bytes_received: int

@@ -99,6 +99,11 @@ class Anomalies:
     def __init__(self) -> None:
         self._since: dict[AnomalyKind, float] = {}
 
+    @property
+    def open(self) -> tuple[AnomalyKind, ...]:
+        """Those raised and not yet recovered, in the order they were raised."""
+        return tuple(self._since)
+
     def is_open(self, kind: AnomalyKind) -> bool:
         """Tell whether an anomaly was raised and not yet recovered."""
         return kind in self._since
@@ -188,6 +193,7 @@ class ConnectionMonitor:
         reason: str = "",
         failure: Failure | None = None,
         generation: int = 0,
+        endpoint: str = "",
         retry_in: float | None = None,
     ) -> StateChange | None:
         """Move to a state.
@@ -203,6 +209,9 @@ class ConnectionMonitor:
         if state is previous:
             return None
         check_transition(previous, state)
+        if state is RECONNECTING and failure is not None:
+            # Each failure makes this move once; FAILED only tells the last one again.
+            self.counters.failures[failure.kind] += 1
         duration = now - self._changed_at
         self.connection_state = state
         self.last_state_change_time = time
@@ -227,6 +236,7 @@ class ConnectionMonitor:
             reason=reason,
             failure=failure,
             generation=generation,
+            endpoint=endpoint,
             retry_in=retry_in,
         )
 
@@ -269,6 +279,7 @@ class ConnectionMonitor:
 
     def failed(self, now: float) -> None:
         """Count a failed attempt."""
+        self.counters.failed_attempts += 1
         self.connection_failures += 1
         self.rates.attempted(now, is_good=False)
 
@@ -336,6 +347,7 @@ class ConnectionMonitor:
         queue_depth: int,
         silence: float | None,
         open_delay: float,
+        open_anomalies: tuple[AnomalyKind, ...] = (),
     ) -> Snapshot:
         """Freeze all figures; see `Snapshot`."""
         health = self.health(now, silence, open_delay)
@@ -355,8 +367,13 @@ class ConnectionMonitor:
             last_state_change_time=self.last_state_change_time,
             generation=generation,
             attempts=counters.attempts,
+            failed_attempts=counters.failed_attempts,
+            connections=counters.connections,
             reconnects=counters.reconnects,
             losses=counters.losses,
+            failures=dict(counters.failures),
+            anomalies=dict(counters.anomalies),
+            open_anomalies=open_anomalies,
             messages_received=counters.messages_received,
             messages_sent=counters.messages_sent,
             bytes_received=counters.bytes_received,

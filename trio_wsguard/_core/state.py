@@ -63,6 +63,8 @@ class StateChange:
         reason: Why, in one line.
         failure: The failure behind it, if there was one.
         generation: The connection it is about; 0 before the first.
+        endpoint: Where that connection goes, without user, password and query;
+            empty as long as it was not asked for.
         retry_in: For RECONNECTING: seconds until the next attempt.
     """
 
@@ -74,6 +76,7 @@ class StateChange:
     reason: str = ""
     failure: Failure | None = None
     generation: int = 0
+    endpoint: str = ""
     retry_in: float | None = None
 
 

@@ -132,6 +132,7 @@ class Opener:
         headers = _encode_headers(await self._ask_headers(attempt))
         home = target.origin
         for _ in range(self._policy.max_redirects + 1):
+            connection.setup.journal.endpoint = str(target)
             try:
                 # serve() keeps in what ends an open connection: what comes out
                 # is about the opening alone.

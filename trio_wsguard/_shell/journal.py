@@ -42,6 +42,7 @@ class Journal:
 
     Attributes:
         generation: The number of the present or last connection.
+        endpoint: Where it goes, fit to be shown; empty until that is known.
         vitals: Those of the connection that is CONNECTED; ``None`` without one.
         listeners: Who is told what happens.
     """
@@ -50,6 +51,7 @@ class Journal:
         self.name = name
         self.monitor = ConnectionMonitor(policy, trio.current_time(), time.time())
         self.generation = 0
+        self.endpoint = ""
         self.vitals: Vitals | None = None
         self.listeners = Listeners()
         # A dot would make it a logger below another guard's.
@@ -84,6 +86,7 @@ class Journal:
             queue_depth=queue_depth,
             silence=silence,
             open_delay=open_delay,
+            open_anomalies=self._anomalies.open,
         )
 
     def _signs(self) -> tuple[float | None, float]:
@@ -108,6 +111,7 @@ class Journal:
             reason=reason,
             failure=failure,
             generation=self.generation,
+            endpoint=self.endpoint,
             retry_in=retry_in,
         )
         if change is None:
@@ -158,6 +162,7 @@ class Journal:
             anomaly = self._anomalies.begin(verdict, now, unix, self.generation)
             if anomaly is not None:
                 kind = anomaly.kind.value
+                self.monitor.counters.anomalies[anomaly.kind] += 1
                 self._log(logging.WARNING, "%s: %s", kind, anomaly.message, anomaly=kind)
                 self.publish(anomaly)
         else:

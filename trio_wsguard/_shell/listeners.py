@@ -60,6 +60,20 @@ class EventStream:
                 raise StopAsyncIteration
             self._news = trio.Event()
             await self._news.wait()
+        return self._take()
+
+    def get_nowait(self) -> Event:
+        """Take the next event, without waiting for one.
+
+        Raises:
+            trio.WouldBlock: There is none now.
+            trio.EndOfChannel: There will be none any more.
+        """
+        if not self._events:
+            raise trio.EndOfChannel if self._is_over else trio.WouldBlock
+        return self._take()
+
+    def _take(self) -> Event:
         if self._dropped:
             count, self._dropped = self._dropped, 0
             return EventsDropped(count=count)

@@ -182,6 +182,7 @@ class Supervisor:
     def _begin_attempt(self, reason: str) -> None:
         # Counted before the move, so that its event tells the generation to be.
         self._journal.generation += 1
+        self._journal.endpoint = ""
         self._attempt_number += 1
         self._setup.queue.is_finished = False
         self._journal.move(CONNECTING, reason)

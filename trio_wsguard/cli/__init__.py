@@ -1,4 +1,4 @@
-"""The command line: ``trio-wsguard demo``, ``watch URL``, ``conformance`` and ``bench URL``.
+"""The command line: ``trio-wsguard demo``, ``watch``, ``export``, ``conformance``, ``bench``.
 
 This file imports nothing of the extra ``cli``, so that it can say what is
 missing.

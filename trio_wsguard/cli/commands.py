@@ -17,8 +17,9 @@ from trio_wsguard.cli import lines
 from trio_wsguard.cli.bench import BenchOptions, run_bench
 from trio_wsguard.cli.conformance import ConformanceOptions, run_conformance
 from trio_wsguard.cli.demo import DEFAULT_SECONDS, MIN_SECONDS, DemoOptions, run_demo
+from trio_wsguard.cli.export import export
 from trio_wsguard.cli.report_command import recording, report
-from trio_wsguard.cli.watch import HEARTBEATS, POLICIES, WatchOptions, run_watch
+from trio_wsguard.cli.watch import HEARTBEATS, METRICS_PORT, POLICIES, WatchOptions, run_watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -37,6 +38,7 @@ Examples:
   trio-wsguard report run.jsonl            make a page of what --record wrote
   trio-wsguard conformance                 prove the parts of the library, or yours
   trio-wsguard bench wss://feed.example/   measure how fast it reconnects
+  trio-wsguard export grafana-dashboard    see guards in Grafana
 """
 _DEMO_EXAMPLES: Final = """\b
 Examples:
@@ -50,6 +52,7 @@ Examples:
   trio-wsguard watch ws://localhost:8080 --policy low-latency --wait
   trio-wsguard watch wss://feed.example/v1 --json | jq .event
   trio-wsguard watch wss://feed.example/v1 --record run.jsonl
+  trio-wsguard watch wss://feed.example/v1 --metrics-port 9464
 """
 _CONFORMANCE_EXAMPLES: Final = """\b
 Examples:
@@ -133,6 +136,9 @@ def cli(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(2)
+
+
+cli.add_command(export)
 
 
 def _check_seconds(_context: click.Context, _option: click.Parameter, value: float) -> float:
@@ -223,6 +229,7 @@ _INSECURE: Final = click.option("--insecure", is_flag=True, help="Accept any cer
     help="Go through an http, https, socks4, socks4a, socks5 or socks5h proxy;"
     " 'env' for what HTTPS_PROXY and its like say.",
 )
+@METRICS_PORT
 @click.option("--name", help="What to call the guard.  [default: the URL without its secrets]")
 @recording
 def watch(
@@ -236,6 +243,7 @@ def watch(
     is_showing_messages: bool,
     insecure: bool,
     proxy: str | None,
+    metrics_port: int | None,
     name: str | None,
     record: RecordOptions,
 ) -> int:
@@ -260,6 +268,7 @@ def watch(
         is_insecure=insecure,
         is_patient=wait,
         record=record,
+        metrics_port=metrics_port,
     )
     return _run_async(run_watch, options)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import ssl
 import sys
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
 import attrs
+import click
 
 import trio_wsguard as wsguard
 from trio_wsguard.cli import lines
@@ -28,6 +31,24 @@ POLICIES: Final[Mapping[str, Callable[[], wsguard.GuardPolicy]]] = {
     "low-latency": wsguard.GuardPolicy.low_latency,
     "fleet": wsguard.GuardPolicy.fleet,
 }
+
+
+def _check_metrics_port(
+    _context: click.Context, _option: click.Parameter, value: int | None
+) -> int | None:
+    if value is not None and importlib.util.find_spec("prometheus_client") is None:
+        needed = "pip install 'trio-wsguard[prometheus]'"
+        raise click.UsageError(f"--metrics-port needs prometheus_client: {needed}")
+    return value
+
+
+METRICS_PORT: Final = click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    callback=_check_metrics_port,
+    help="Serve the figures to Prometheus at http://127.0.0.1:N/metrics; 0 for any free port.",
+)
 _CLOSE_TIMEOUT: Final = 1.0  # whoever pressed Ctrl-C does not wait for the documented five
 
 
@@ -47,6 +68,7 @@ class WatchOptions:
     is_insecure: bool = False
     is_patient: bool = False
     record: RecordOptions = attrs.field(factory=RecordOptions)
+    metrics_port: int | None = None
 
     def guard_policy(self) -> wsguard.GuardPolicy:
         """Make the settings."""
@@ -70,6 +92,26 @@ class _Watch:
 
     async def run(self, ws: wsguard.GuardedWebSocket) -> None:
         """Read until the guard ends."""
+        async with AsyncExitStack() as stack:
+            if await self._serve(stack, ws):
+                await self._read(ws)
+
+    async def _serve(self, stack: AsyncExitStack, ws: wsguard.GuardedWebSocket) -> bool:
+        """Serve metrics if asked to; tell whether nothing is in the way of that."""
+        port = self._options.metrics_port
+        if port is None:
+            return True
+        from trio_wsguard.instrumentation.prometheus import serve_metrics
+
+        try:
+            server = await stack.enter_async_context(serve_metrics(port, ws))
+        except OSError as exc:
+            self.error = f"--metrics-port {port}: {exc}"
+            return False
+        self._screen.note("metrics", server.url)
+        return True
+
+    async def _read(self, ws: wsguard.GuardedWebSocket) -> None:
         if not self._options.is_patient and not await self._is_reached(ws):
             return
         try:

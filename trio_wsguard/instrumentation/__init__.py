@@ -1,4 +1,7 @@
-"""What watches guards from outside: sinks for their alerts.
+"""What watches guards from outside: sinks for their alerts, metrics, traces.
+
+Sinks are found here; metrics and traces in the modules `prometheus`,
+`opentelemetry` and `export`.
 
 Optional: `trio_wsguard` imports nothing of it, and what a third-party library
 is needed for imports it when it is made.
