@@ -428,6 +428,17 @@ def test_what_was_not_begun_goes_first() -> None:
     assert drain(ledger) == ["a", "b"]
 
 
+def test_what_was_dropped_does_not_come_back() -> None:
+    """A message dropped while its write waits is gone, even if the write was not begun."""
+    ledger = Ledger(policy(max_messages=1, overflow="drop_oldest"))
+    ledger.ready()
+    ledger.put("a", 0.0)
+    ledger.begin()
+    ledger.put("b", 0.0)
+    ledger.not_begun()
+    assert drain(ledger) == ["b"]
+
+
 def test_late_acknowledgements_leave_no_hole() -> None:
     """What is acknowledged while it waits to be sent again is passed over, its key reused."""
     ledger = sending("a", "b", "c")

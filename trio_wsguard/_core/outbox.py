@@ -360,5 +360,5 @@ class Ledger:
         for delivery in self._kept.values():
             found.append(delivery)
             if delivery is last:
-                break
-        return found
+                return found
+        raise InternalError("a message of the outbox is not in its order")
