@@ -3,8 +3,9 @@
 What can go wrong is found before anything is written: whose file it is, is read
 from its first hundred bytes without SQLite, which would roll back or checkpoint
 a stranger's database when it opens and closes it. Damage is looked for by
-``PRAGMA quick_check``; it finds a torn page, and no flipped bit inside a
-payload. A damaged file is not repaired and nothing is deleted from it.
+``PRAGMA quick_check``, which proves the pages and not what they hold, and by a
+checksum of each message, which does. A damaged file is not repaired and nothing
+is deleted from it.
 
 Sources: sqlite.org, "Database File Format" (1.3, the header), "Write-Ahead
 Logging" (8, without shared memory in exclusive mode), "How To Corrupt An SQLite
@@ -17,6 +18,7 @@ import os
 import sqlite3
 import stat
 import threading
+import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,7 +46,8 @@ CREATE TABLE messages (
     key NOT NULL,
     payload BLOB NOT NULL,
     is_text INTEGER NOT NULL,
-    accepted_at REAL NOT NULL
+    accepted_at REAL NOT NULL,
+    checksum INTEGER NOT NULL
 )
 """
 _PROBLEMS: Final = {
@@ -134,7 +137,7 @@ class OutboxFile:
         """
         with _explained(self.path), self._transaction() as connection:
             connection.executemany(
-                "INSERT INTO messages VALUES (?, ?, ?, ?, ?)", [_to_row(one) for one in added]
+                "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)", [_to_row(one) for one in added]
             )
             connection.executemany(
                 "DELETE FROM messages WHERE sequence = ?", [(sequence,) for sequence in removed]
@@ -269,9 +272,9 @@ def _create(connection: sqlite3.Connection) -> None:
 
 
 def _check_content(path: Path, connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")  # takes the lock, and keeps it
-    connection.execute("COMMIT")
-    _check_format(path, _pragma(connection, "user_version"))  # the log's may be newer
+    # Reads only. Even an empty transaction would write to a file whose header tells a
+    # wrong size. The first read takes the lock, and keeps it; the log's version counts.
+    _check_format(path, _pragma(connection, "user_version"))
     found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
         raise OutboxError(str(path), f"is damaged: {found}")
@@ -298,19 +301,23 @@ def _to_row(one: StoredMessage) -> tuple[Any, ...]:
     is_text = isinstance(message, str)
     # A blob in either case: SQLite's text ends at a zero byte for some of its tools.
     payload = message.encode() if isinstance(message, str) else message
-    return one.sequence, one.key, payload, is_text, one.accepted_at
+    row = one.sequence, one.key, payload, int(is_text), float(one.accepted_at)
+    return *row, _checksum(*row)
+
+
+def _checksum(sequence: int, key: object, payload: bytes, is_text: int, at: float) -> int:
+    return zlib.crc32(payload, zlib.crc32(repr((sequence, key, is_text, at)).encode()))
 
 
 def _from_row(
-    sequence: int, key: object, payload: object, is_text: object, accepted_at: object
+    sequence: int, key: Any, payload: bytes, is_text: int, accepted_at: float, checksum: int
 ) -> StoredMessage:
-    if not isinstance(payload, bytes) or is_text not in (0, 1):
-        raise TypeError(f"message {sequence} is none")
-    if not isinstance(accepted_at, float):
-        raise TypeError(f"message {sequence} has no time")
+    # A value of another type than we write has another checksum.
+    if _checksum(sequence, key, payload, is_text, accepted_at) != checksum:
+        raise ValueError(f"message {sequence} is not as it was written")
     return StoredMessage(
         sequence=sequence,
-        key=check_key(key),
+        key=key,
         message=payload.decode() if is_text else payload,
         accepted_at=accepted_at,
     )
