@@ -212,6 +212,8 @@ def test_a_file_cut_short(data: st.DataObject) -> None:
 @given(st.lists(st.tuples(st.integers(0, 1 << 20), st.binary(min_size=1, max_size=64)), min_size=1))
 @example([(18, b"\x07\x07")])  # the write version: SQLite will not write to such a file
 @example([(16, b"\x01\x00")])  # the page size
+@example([(26, b"\x00\x00\x00\x00\x00\x00\x01")])  # the number of pages
+@example([(4059, b"\x80")])  # a name in the schema, no longer UTF-8
 def test_bytes_changed_anywhere(changes: list[tuple[int, bytes]]) -> None:
     """Whatever the damage, a file opens, or an `OutboxError` tells why and it is as it was."""
     with bytes_of_an_outbox() as (path, good):

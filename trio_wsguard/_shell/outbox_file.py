@@ -277,7 +277,7 @@ def _check_content(path: Path, connection: sqlite3.Connection) -> None:
     _check_format(path, _pragma(connection, "user_version"))
     found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
-        raise OutboxError(str(path), f"is damaged: {found}")
+        raise OutboxError(str(path), f"is damaged: {_line(found)}")
     schema = connection.execute("SELECT sql FROM sqlite_schema").fetchall()
     if schema != [(_SCHEMA.strip(),)]:
         raise OutboxError(str(path), "is damaged: its table is not the outbox's")
@@ -333,5 +333,12 @@ def _explained(path: Path) -> Iterator[None]:
     except sqlite3.Error as exc:
         name = getattr(exc, "sqlite_errorname", "")
         known = next((text for start, text in _PROBLEMS.items() if name.startswith(start)), None)
-        problem = f"{known} ({exc})" if known else f"is damaged: {exc}"
+        problem = f"{known or 'is damaged'} ({_line(str(exc))})"
         raise OutboxError(str(path), problem) from exc
+    except UnicodeDecodeError as exc:  # SQLite quotes names of the file in what it says
+        raise OutboxError(str(path), "is damaged: its own names are no text") from exc
+
+
+def _line(text: str) -> str:
+    """Make one printable line of what a stranger's file may have put into a text."""
+    return ascii(" ".join(text.split()))[1:-1]
