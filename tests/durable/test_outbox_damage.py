@@ -196,6 +196,16 @@ def test_every_page_counts() -> None:
         assert found > 50
 
 
+def test_damage_that_loses_no_message() -> None:
+    """Where every message can still be read, but what is written next would be lost, it is told."""
+    with bytes_of_an_outbox() as (path, bad):
+        bad[32:36] = b"\0\x0f\xff\xff"  # the header's first free page
+        path.write_bytes(bad)
+        with pytest.raises(OutboxError, match=r"is damaged: .*freelist"):
+            read(path)
+        assert path.read_bytes() == bad
+
+
 @settings(deadline=None)
 @given(st.data())
 def test_a_file_cut_short(data: st.DataObject) -> None:
@@ -371,6 +381,16 @@ def test_a_disk_that_takes_no_more(path: Path) -> None:
         assert file.load() == []
         file.commit([large(1)], [])
     assert read(path) == [large(1)]
+
+
+def test_a_commit_is_all_or_nothing(path: Path) -> None:
+    """Where one message cannot be stored, none is, and nothing is deleted."""
+    write(path)
+    with closing(open_file(path, survives_power_loss=False)) as file:
+        with pytest.raises(OutboxError, match="UNIQUE"):
+            file.commit([message(50), message(9)], [1])
+        file.commit([message(51)], [])
+    assert read(path) == [*whole(), message(51)]
 
 
 def large(n: int) -> StoredMessage:

@@ -297,6 +297,25 @@ async def test_the_file_stays_small(path: Path) -> None:
     assert size_of(path) < 3 * 2**20
 
 
+async def test_the_log_is_cut_after_a_burst(path: Path) -> None:
+    """A burst that made the log large leaves it small again, while the store is open."""
+    async with open_outbox_store(path) as store:
+        await store.put(0, "x" * 12 * 2**20, AT)
+        for n in (1, 2):
+            await store.put(n, "", AT)
+        assert size_of(path) < 12 * 2**20 + 5 * 2**20
+
+
+@pytest.mark.parametrize(("survives_power_loss", "mode"), [(False, 1), (True, 2)])
+async def test_whether_a_commit_waits_for_the_disk(
+    path: Path, survives_power_loss: bool, mode: int
+) -> None:
+    """A commit waits for the disk only where that was asked for: no test can pull the plug."""
+    async with open_outbox_store(path, survives_power_loss=survives_power_loss) as store:
+        found = store._file._connection.execute("PRAGMA synchronous").fetchone()
+    assert found == (mode,)
+
+
 async def test_stored_pages_are_given_back(path: Path) -> None:
     """Once a large backlog is deleted, the file shrinks step by step."""
     async with open_outbox_store(path) as store:

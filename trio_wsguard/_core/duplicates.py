@@ -108,7 +108,10 @@ class DuplicateFilter:
             message: What was received.
             now: Monotonic seconds.
         """
-        key = self.key(message)
+        return self.is_repeat(self.key(message), now)
+
+    def is_repeat(self, key: Hashable, now: float) -> bool:
+        """Tell it by the key, where that was asked for already; else as `is_duplicate`."""
         if key is None or self._seen.add(key, now):
             return False
         self.dropped += 1

@@ -222,8 +222,6 @@ def _open_database(path: Path, survives_power_loss: bool) -> sqlite3.Connection:
         # Exclusive from the first access on: another process is told so, and
         # SQLite needs no shared memory beside the file.
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("PRAGMA cell_size_check = ON")
         if is_new:
             _create(connection)
         _check_content(path, connection)
