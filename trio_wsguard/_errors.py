@@ -7,6 +7,9 @@ WSGuardError
 ├── ConnectionLostError                    one generation was lost
 ├── ConnectionClosedError                  closed for good
 ├── GuardFailedError                       the guard is FAILED
+├── BufferFullError                        no room among the messages to be sent
+├── DuplicateKeyError (also ValueError)    the outbox holds a message of that key
+├── OutboxError                            the outbox's file cannot be used
 ├── FatalError                             for users to raise: do not retry
 ├── TransportError                         what a transport raises; never leaves the guard
 └── InternalError                          a broken invariant: please report
@@ -137,6 +140,55 @@ class GuardFailedError(WSGuardError):
         count = len(self.failures)
         many = "s" if count > 1 else ""
         return f"gave up after {count} failure{many}; the last: {self.failures[-1]}"
+
+
+class BufferFullError(WSGuardError):
+    """There is no room for a message, or it was dropped in favour of newer ones.
+
+    Attributes:
+        field: The limit that is reached, by the name of its setting.
+        limit: What it is set to.
+    """
+
+    def __init__(self, field: str, limit: int) -> None:
+        super().__init__(field, limit)
+        self.field = field
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"no room for the message: {self.field} is {self.limit}"
+
+
+class DuplicateKeyError(WSGuardError, ValueError):
+    """The outbox holds a message of that key already, and could not tell them apart.
+
+    Attributes:
+        key: The key.
+    """
+
+    def __init__(self, key: object) -> None:
+        super().__init__(key)
+        self.key = key
+
+    def __str__(self) -> str:
+        return f"the outbox holds a message with the key {self.key!r} already"
+
+
+class OutboxError(WSGuardError):
+    """The file of an outbox cannot be read or written; it is left as it is.
+
+    Attributes:
+        path: The file.
+        problem: What is wrong with it.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path = path
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"outbox {self.path}: {self.problem}"
 
 
 class FatalError(WSGuardError):

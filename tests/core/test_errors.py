@@ -37,6 +37,9 @@ EXAMPLES: list[tuple[errors.WSGuardError, str]] = [
         errors.GuardFailedError((REFUSED, CLOSED_FAILURE)),
         "gave up after 2 failures; the last: CLOSED: no close frame",
     ),
+    (errors.BufferFullError("max_bytes", 9), "no room for the message: max_bytes is 9"),
+    (errors.DuplicateKeyError("a"), "the outbox holds a message with the key 'a' already"),
+    (errors.OutboxError("/a.db", "is damaged"), "outbox /a.db: is damaged"),
     (errors.FatalError("account closed"), "account closed"),
     (
         errors.TransportError(
@@ -80,6 +83,9 @@ def test_every_error_is_among_the_examples() -> None:
         (errors.ConnectionLostError, (errors.WSGuardError,)),
         (errors.ConnectionClosedError, (errors.WSGuardError,)),
         (errors.GuardFailedError, (errors.WSGuardError,)),
+        (errors.BufferFullError, (errors.WSGuardError,)),
+        (errors.DuplicateKeyError, (errors.WSGuardError, ValueError)),
+        (errors.OutboxError, (errors.WSGuardError,)),
         (errors.FatalError, (errors.WSGuardError,)),
         (errors.TransportError, (errors.WSGuardError,)),
         (errors.InternalError, (errors.WSGuardError, RuntimeError)),

@@ -61,6 +61,12 @@ def boolean(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         raise PolicyError(attribute.name, value, "must be True or False")
 
 
+def function(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Accept what can be called."""
+    if not callable(value):
+        raise PolicyError(attribute.name, value, "must be callable")
+
+
 def optional(validator: Validator) -> Validator:
     """Accept ``None`` besides what `validator` accepts."""
 
