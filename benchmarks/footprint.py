@@ -141,14 +141,22 @@ async def _beat(ws: trio_websocket.WebSocketConnection, interval: float) -> None
 
 
 async def _guard(idle: Idle, connected: Callable[[], None], *, transport: str) -> None:
-    policy = wsguard.GuardPolicy(
-        heartbeat=wsguard.HeartbeatPolicy(interval=idle.interval),
-        watchdog=wsguard.WatchdogPolicy(silence_timeout=QUIET),
-    )
+    policy = _policy(idle.interval)
     async with wsguard.open_guarded_websocket(idle.url, policy=policy, transport=transport) as ws:
         await ws.get_message()
         connected()
         await ws.get_message()
+
+
+@functools.cache
+def _policy(interval: float) -> wsguard.GuardPolicy:
+    """One for all, as programs have it; as many beats in its windows as real ones."""
+    window = wsguard.AlertPolicy().window * interval / REAL_BEAT
+    return wsguard.GuardPolicy(
+        heartbeat=wsguard.HeartbeatPolicy(interval=interval),
+        watchdog=wsguard.WatchdogPolicy(silence_timeout=QUIET),
+        alerts=wsguard.AlertPolicy(window=window),
+    )
 
 
 async def _websockets(idle: Idle, connected: Callable[[], None]) -> None:

@@ -12,7 +12,7 @@ from trio_wsguard.testing.conformance import Parts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from trio_wsguard import Target
+    from trio_wsguard import Attempt, Target
 
 CAUGHT_BY = "a_redirect_does_not_stick"
 
@@ -20,17 +20,17 @@ CAUGHT_BY = "a_redirect_does_not_stick"
 @contextmanager
 def mutated() -> Iterator[Parts]:
     learned: list[Target] = []
-    parse, follow = dial.parse_url, dial.follow_redirect
+    ask, follow = attempt.Opener._ask_target, dial.follow_redirect
 
-    def parse_url(url: object) -> Target:
-        return learned[-1] if learned else parse(url)
+    async def ask_once(self: attempt.Opener, told: Attempt) -> Target:
+        return learned[-1] if learned else await ask(self, told)
 
     def follow_redirect(target: Target, location: str) -> Target:
         learned.append(follow(target, location))
         return learned[-1]
 
     with (
-        mock.patch.object(attempt, "parse_url", parse_url),
+        mock.patch.object(attempt.Opener, "_ask_target", ask_once),
         mock.patch.object(attempt, "follow_redirect", follow_redirect),
     ):
         yield Parts()

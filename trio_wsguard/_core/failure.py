@@ -177,6 +177,8 @@ def classify(exc: BaseException, rules: FailureRules = DEFAULT_RULES) -> Failure
     Returns:
         A failure, for any exception.
     """
+    if type(exc) is TransportError:
+        return _from_transport(exc, rules)  # the usual case; it says all there is to say
     fatal = next((link for link in _members(exc) if isinstance(link, _FATAL)), None)
     if fatal is not None:
         return _fatal(fatal)

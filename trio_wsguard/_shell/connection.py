@@ -66,6 +66,22 @@ class Connection:
         is_ready: Whether `on_connect` is done.
     """
 
+    # What is set late would otherwise make the attributes a dict of 500 bytes.
+    __slots__ = (
+        "_asked",
+        "_nursery",
+        "_scope",
+        "ending",
+        "generation",
+        "inbox",
+        "is_ready",
+        "setup",
+        "stream",
+        "transport",
+        "vitals",
+        "writer",
+    )
+
     def __init__(self, setup: Setup, generation: int) -> None:
         self.generation = generation
         self.setup = setup

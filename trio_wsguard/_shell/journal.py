@@ -206,6 +206,8 @@ class Journal:
             self._log(logging.DEBUG, text, *args)
 
     def _log(self, level: int, text: str, *args: object, **fields: Any) -> None:
+        if not self._logger.isEnabledFor(level):
+            return
         # Prefixed, since `logging` refuses fields of a record's own, such as "name".
         fields.update(guard=self.name, generation=self.generation)
         extra = {f"wsguard_{name}": value for name, value in fields.items()}

@@ -126,7 +126,14 @@ class Supervisor:
         """Live through all connections, until closed or cancelled."""
         try:
             while self.wishes.close is None and self.state is not CLOSED:
-                await self._LIVE[self.state](self)
+                if self.state is CONNECTING:
+                    await self._attempt()
+                elif self.state is RECONNECTING:
+                    await self._back_off()
+                elif self.state is FAILED:
+                    await self._stay_failed()
+                else:
+                    await self._rest()
         finally:
             self._leave()
 
@@ -294,11 +301,3 @@ class Supervisor:
         error.__cause__ = ending.cause
         self._errors.append(error)
         del self._errors[:-_REMEMBERED]
-
-    # What it does in each state but CLOSED, which is the end.
-    _LIVE: Final = {
-        DISCONNECTED: _rest,
-        CONNECTING: _attempt,
-        RECONNECTING: _back_off,
-        FAILED: _stay_failed,
-    }
