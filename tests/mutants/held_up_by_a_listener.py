@@ -8,7 +8,6 @@ from unittest import mock
 
 import trio
 
-from trio_wsguard._core.state import CONNECTING
 from trio_wsguard._shell.supervisor import Supervisor
 from trio_wsguard.testing.conformance import Parts
 
@@ -29,5 +28,5 @@ def mutated() -> Iterator[Parts]:
                 await trio.sleep(1)
         await attempt(self)
 
-    with mock.patch.dict(Supervisor._LIVE, {CONNECTING: considerate}):
+    with mock.patch.object(Supervisor, "_attempt", considerate):
         yield Parts()

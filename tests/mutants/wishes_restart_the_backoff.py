@@ -11,7 +11,6 @@ from unittest import mock
 
 import trio
 
-from trio_wsguard._core.state import RECONNECTING
 from trio_wsguard._shell.supervisor import Supervisor
 from trio_wsguard.testing.conformance import Parts
 
@@ -30,5 +29,5 @@ def mutated() -> Iterator[Parts]:
         self._retry_at = trio.current_time() + delay
         await back_off(self)
 
-    with mock.patch.dict(Supervisor._LIVE, {RECONNECTING: forgetful}):
+    with mock.patch.object(Supervisor, "_back_off", forgetful):
         yield Parts()
