@@ -18,6 +18,7 @@ from trio_wsguard.cli.bench import BenchOptions, run_bench
 from trio_wsguard.cli.conformance import ConformanceOptions, run_conformance
 from trio_wsguard.cli.demo import DEFAULT_SECONDS, MIN_SECONDS, DemoOptions, run_demo
 from trio_wsguard.cli.export import export
+from trio_wsguard.cli.options import HEADERS, INSECURE
 from trio_wsguard.cli.report_command import recording, report
 from trio_wsguard.cli.watch import HEARTBEATS, METRICS_PORT, POLICIES, WatchOptions, run_watch
 
@@ -169,36 +170,9 @@ def demo(seconds: float, record: RecordOptions) -> int:
     return _run_async(run_demo, DemoOptions(total=seconds, record=record))
 
 
-def _read_headers(
-    _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
-) -> dict[str, str]:
-    # The value may be a secret, and so is whatever stands where it should: never shown.
-    headers: dict[str, str] = {}
-    for value in values:
-        name, colon, rest = value.partition(":")
-        if not colon or not name.strip():
-            raise click.BadParameter("write it as 'Name: value'.")
-        if name.strip().lower() in map(str.lower, headers):
-            raise click.BadParameter(f"{name.strip()} was given twice.")
-        headers[name.strip()] = rest.strip()
-    return headers
-
-
-_HEADERS: Final = click.option(
-    "--header",
-    "-H",
-    "headers",
-    multiple=True,
-    callback=_read_headers,
-    metavar="'NAME: VALUE'",
-    help="A header of the handshake; may be given several times.",
-)
-_INSECURE: Final = click.option("--insecure", is_flag=True, help="Accept any certificate.")
-
-
 @cli.command(context_settings=_CONTEXT, epilog=_WATCH_EXAMPLES)
 @click.argument("url")
-@_HEADERS
+@HEADERS
 @click.option(
     "--heartbeat",
     type=click.Choice(list(HEARTBEATS)),
@@ -222,7 +196,7 @@ _INSECURE: Final = click.option("--insecure", is_flag=True, help="Accept any cer
 @click.option("--wait", is_flag=True, help="Keep trying even if the very first attempt fails.")
 @click.option("--json", "is_json", is_flag=True, help="Print one event a line, as JSON.")
 @click.option("--messages", "is_showing_messages", is_flag=True, help="Print each message, too.")
-@_INSECURE
+@INSECURE
 @click.option(
     "--proxy",
     metavar="URL",
@@ -365,7 +339,7 @@ def _check_pause(_context: click.Context, _option: click.Parameter, value: float
     metavar="SECONDS",
     help="How long to leave the server alone before each cut.",
 )
-@_HEADERS
+@HEADERS
 @click.option(
     "--transport",
     type=click.Choice(["trio-websocket", "websockets"]),
@@ -380,7 +354,7 @@ def _check_pause(_context: click.Context, _option: click.Parameter, value: float
     help="Draw the distribution, as PNG, SVG or PDF; needs matplotlib.",
 )
 @click.option("--json", "is_json", is_flag=True, help="Print one object of JSON, in seconds.")
-@_INSECURE
+@INSECURE
 def bench(
     url: str,
     count: int,
