@@ -95,10 +95,11 @@ def machine(runs: Iterable[dict[str, Any]]) -> str:
     known = list(runs)
     first, seconds = known[0], sum(run["seconds"] for run in known)
     loads = [run["load"][0] for run in known if run["load"]]
+    minutes = f"{seconds / 60:.0f} minutes"
     versions = ", ".join(f"{name} {v}" for name, v in first["versions"].items() if v)
     busy = f"; load before each benchmark {min(loads):.1f} to {max(loads):.1f}" if loads else ""
     return (
-        f"Measured on {first['time'][:10]}, in {seconds / 60:.0f} minutes, on {first['processor']}, "
+        f"Measured on {first['time'][:10]}, in {minutes}, on {first['processor']}, "
         f"{first['cpus']} CPUs, {first['platform']}, Python {first['python']}{busy}. {versions}.\n"
     )
 
