@@ -104,7 +104,7 @@ async def test_promtool_has_no_complaint() -> None:
     assert promtool("check", "metrics", text=body.decode()) == ""
 
 
-async def test_figures_of_a_real_guard(autojump_clock: trio.testing.MockClock) -> None:
+async def test_figures_of_a_real_guard() -> None:
     """A guard that went through failures shows them."""
     async with (
         network(ConnectionRefusedError(), accept(drop), accept(idle)) as net,

@@ -48,14 +48,13 @@ async def test_a_real_scrape() -> None:
         with urllib.request.urlopen(url, timeout=LIMIT) as answer:  # noqa: S310 - loopback
             return answer.headers["Content-Type"], answer.read().decode()
 
-    with trio.fail_after(LIMIT):
-        async with network() as net, net.open() as ws, serve_metrics(0, ws) as server:
-            server.collector.add(fake("later"))
-            content_type, text = await trio.to_thread.run_sync(fetch, server.url)
-            assert content_type.startswith("text/plain; version=0.0.4")
-            found = samples(text)
-            assert found["wsguard_connection_state", "test", "connected"] == 1
-            assert found["wsguard_connection_state", "later", "connected"] == 1
+    async with network() as net, net.open() as ws, serve_metrics(0, ws) as server:
+        server.collector.add(fake("later"))
+        content_type, text = await trio.to_thread.run_sync(fetch, server.url)
+        assert content_type.startswith("text/plain; version=0.0.4")
+        found = samples(text)
+        assert found["wsguard_connection_state", "test", "connected"] == 1
+        assert found["wsguard_connection_state", "later", "connected"] == 1
 
 
 @pytest.mark.parametrize(
@@ -72,14 +71,13 @@ async def test_a_real_scrape() -> None:
 )
 async def test_requests(request_bytes: bytes, status: bytes, text: bytes) -> None:
     """Metrics are told to those who ask for them; all others are told what is wrong."""
-    with trio.fail_after(LIMIT):
-        async with serve_metrics(0, fake()) as server:
-            stream = await trio.open_tcp_stream(server.host, server.port)
-            async with stream:
-                await stream.send_all(request_bytes)
-                if not request_bytes:
-                    await stream.send_eof()
-                answer = b"".join([data async for data in stream])
+    async with serve_metrics(0, fake()) as server:
+        stream = await trio.open_tcp_stream(server.host, server.port)
+        async with stream:
+            await stream.send_all(request_bytes)
+            if not request_bytes:
+                await stream.send_eof()
+            answer = b"".join([data async for data in stream])
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head[9:12] == status
     assert body.startswith(text) if not status.startswith(b"200") else text in body
@@ -88,9 +86,8 @@ async def test_requests(request_bytes: bytes, status: bytes, text: bytes) -> Non
 async def test_openmetrics_for_those_who_accept_it() -> None:
     """The Accept header chooses the format, as Prometheus negotiates it."""
     request = f"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: {OPENMETRICS}\r\n\r\n"
-    with trio.fail_after(LIMIT):
-        async with serve_metrics(0, fake()) as server:
-            head, body = await ask(server, request.encode())
+    async with serve_metrics(0, fake()) as server:
+        head, body = await ask(server, request.encode())
     assert b"application/openmetrics-text" in head
     assert body.endswith(b"# EOF\n")
     assert samples(body.decode(), is_openmetrics=True)
@@ -109,16 +106,13 @@ async def test_a_client_that_leaves_disturbs_nobody() -> None:
     import socket
     import struct
 
-    with trio.fail_after(LIMIT):
-        async with serve_metrics(0, *(fake(str(n)) for n in range(300))) as server:
-            for _ in range(5):
-                stream = await trio.open_tcp_stream(server.host, server.port)
-                await stream.send_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-                stream.socket.setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-                )
-                await stream.aclose()
-            head, _ = await ask(server, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+    async with serve_metrics(0, *(fake(str(n)) for n in range(300))) as server:
+        for _ in range(5):
+            stream = await trio.open_tcp_stream(server.host, server.port)
+            await stream.send_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await stream.aclose()
+        head, _ = await ask(server, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b" 200 " in head
 
 
@@ -127,12 +121,11 @@ async def test_a_registry_is_served_too() -> None:
     registry = CollectorRegistry()
     orders = Counter("orders", "Orders.", registry=registry)
     orders.inc()
-    with trio.fail_after(LIMIT):
-        async with serve_metrics(0, fake(), registry=registry) as server:
-            _, body = await ask(server, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-            found = samples(body.decode())
-            assert found["orders_total", "", ""] == 1
-            assert ("wsguard_health_score", "feed", "") in found
+    async with serve_metrics(0, fake(), registry=registry) as server:
+        _, body = await ask(server, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        found = samples(body.decode())
+        assert found["orders_total", "", ""] == 1
+        assert ("wsguard_health_score", "feed", "") in found
     assert b"wsguard" not in generate_latest(registry)
 
 
@@ -151,23 +144,22 @@ async def test_a_collector_that_raises_is_heard_of() -> None:
             await ask(server, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
             await trio.sleep_forever()
 
-    with trio.fail_after(LIMIT), pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError):
         await scrape()
 
 
 async def test_errors_of_the_block_come_out_as_themselves() -> None:
     """An exception of the user's own leaves the block unwrapped, and the port is free again."""
-    with trio.fail_after(LIMIT):
-        with pytest.raises(ZeroDivisionError):
-            async with serve_metrics(0) as server:
-                raise ZeroDivisionError
-        async with serve_metrics(server.port) as again:
-            assert again.url == f"http://127.0.0.1:{server.port}/metrics"
+    with pytest.raises(ZeroDivisionError):
+        async with serve_metrics(0) as server:
+            raise ZeroDivisionError
+    async with serve_metrics(server.port) as again:
+        assert again.url == f"http://127.0.0.1:{server.port}/metrics"
 
 
 async def test_cancelling_ends_it_at_once() -> None:
     """Cancelling the scope around it ends the server with a client still connected."""
-    with trio.fail_after(LIMIT), trio.CancelScope() as scope:
+    with trio.CancelScope() as scope:
         async with (
             serve_metrics(0) as server,
             await trio.open_tcp_stream(server.host, server.port),
@@ -179,11 +171,10 @@ async def test_cancelling_ends_it_at_once() -> None:
 
 async def test_a_port_in_use_is_told() -> None:
     """A port that another listens on is an OSError on entering."""
-    with trio.fail_after(LIMIT):
-        async with serve_metrics(0) as server:
-            with pytest.raises(OSError, match=r"\S"):
-                async with serve_metrics(server.port):
-                    raise AssertionError("entered")
+    async with serve_metrics(0) as server:
+        with pytest.raises(OSError, match=r"\S"):
+            async with serve_metrics(server.port):
+                raise AssertionError("entered")
 
 
 async def test_ipv6_is_bracketed() -> None:
