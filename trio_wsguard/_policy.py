@@ -22,8 +22,8 @@ from trio_wsguard._core.rates import RATE_WINDOW
 from trio_wsguard._core.rules import DOCUMENTED_RULES, AlertRule
 from trio_wsguard._errors import PolicyError
 
-# Four of the largest messages, as `max_message_size` has them. Beyond it the queue
-# outgrows the processor's caches: large messages then arrive several times as slow.
+# Four of the largest messages, as `max_message_size` has them: 1,024 of those would be
+# a GiB, and no bound at all.
 MAX_QUEUE_BYTES: Final = 2**22
 
 
