@@ -6,8 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
 
 import trio_wsguard as wsguard
+from trio_wsguard.testing.conformance.guard_intake import Cut, position
 from trio_wsguard.testing.peer import CutFrame, Drop, End, Log, PushLog, Script
 
 from .conftest import CLOSE, TEXT, open_guard, talk
@@ -16,12 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from .conftest import Client, Memory
-
-
-def position(message: str | bytes) -> Hashable:
-    """Where a message stands in its feed; what is no push stands nowhere."""
-    said = json.loads(message)
-    return (said["epoch"], said["offset"]) if "offset" in said else None
 
 
 def by_position() -> wsguard.DuplicateFilter:
@@ -172,6 +168,33 @@ async def test_a_guard_goes_on_where_it_was(memory: Memory) -> None:
         assert ws.snapshot().duplicates_dropped == 0
     assert found == list("abcdef")
     assert resuming.answers[:3] == [(None, False), (("1", 2), True), (("1", 4), True)]
+
+
+async def test_every_byte_may_be_the_last(memory: Memory) -> None:
+    """Over hundreds of losses, each one byte later, nothing is missed and nothing comes twice."""
+    log = filled(*map(str, range(2000)), max_size=2000)
+    peer = talk(PushLog(log))
+    sizes = iter(range(600))  # from the handshake's first byte on
+
+    async def dial(target: wsguard.Target) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        stream, size = memory.dial(peer).stream, next(sizes, None)
+        return stream if size is None else Cut(stream, size, 0)
+
+    policy = wsguard.GuardPolicy(max_connection_failures=None)
+    async with wsguard.open_guarded_websocket(
+        "ws://peer.example/",
+        dial=dial,
+        policy=policy,
+        on_connect=Resuming(),
+        dedup=by_position(),
+        wait=False,
+    ) as ws:
+        found = [json.loads(await ws.get_message())["data"] for _ in range(2000)]
+        figures = ws.snapshot()
+    assert found == list(map(str, range(2000)))
+    assert figures.losses + figures.failed_attempts == 600
+    assert figures.losses >= 200
 
 
 async def test_a_guard_starts_over_in_a_new_epoch(memory: Memory) -> None:
