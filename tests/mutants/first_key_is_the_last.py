@@ -10,9 +10,7 @@ from trio_wsguard._shell.intake import Intake
 from trio_wsguard.testing.conformance import Parts
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
-
-    from trio_wsguard._shell.transport import Message
+    from collections.abc import Hashable, Iterator
 
 CAUGHT_BY = "on_connect_knows_the_last_key"
 
@@ -21,8 +19,8 @@ CAUGHT_BY = "on_connect_knows_the_last_key"
 def mutated() -> Iterator[Parts]:
     move = Intake._move
 
-    def hasty(self: Intake, batch: Sequence[Message], keys: Sequence[Hashable]) -> None:
-        move(self, batch[:1], keys[:1])
+    def hasty(self: Intake, places: list[Hashable]) -> None:
+        move(self, places[:1])
 
     with mock.patch.object(Intake, "_move", hasty):
         yield Parts()

@@ -139,6 +139,35 @@ async def test_on_connect_knows_the_last_key(net: Net, options: dict[str, Any]) 
     assert seen.keys == [None, 2, 9]
 
 
+@pytest.mark.parametrize("setting", ["message_key", "dedup"])
+async def test_a_key_sees_each_message_once_in_order(net: Net, setting: str) -> None:
+    """It may learn an epoch from one message that the next ones are named by."""
+    epoch, asked, seen = "", list[Message](), Seen()
+
+    def place(message: Message) -> Hashable:
+        nonlocal epoch
+        asked.append(message)
+        if message == "epoch b":
+            epoch = "b"
+            return None
+        return epoch, message
+
+    async def on_connect(connection: wsguard.Connection) -> None:
+        await seen(connection)
+        if connection.generation == 1:
+            assert await connection.get_message() == "hello"
+        await trio.sleep(1)
+
+    key = place if setting == "message_key" else wsguard.DuplicateFilter(key=place)
+    said = ["hello", "1", "epoch b", "1", "2"]
+    net.script(accept(says(*said)), accept(idle))
+    async with net.open(on_connect=on_connect, policy=quick(), **{setting: key}) as ws:
+        assert await take(ws, 4) == said[1:]
+        await trio.sleep(5)
+    assert asked == said
+    assert seen.keys == [None, ("b", "2")]
+
+
 async def test_a_repeat_moves_the_last_key(net: Net) -> None:
     """A repeat tells where the peer stands, so that a filter shared by guards holds none back."""
     seen, dedup = Seen(), filtering()

@@ -353,7 +353,8 @@ async def open_guarded_websocket(
             counts as CONNECTED: log in, subscribe, resume.
         message_key: A function from a message to its place in the feed, for
             `Connection.last_key`; ``None`` for a message that has none. Left out,
-            it is the key of `dedup`. What it raises leaves the block.
+            it is the key of `dedup`. Called once for each, in order; what it
+            raises leaves the block.
         dedup: Drops repeats, across reconnects; ``None`` to drop none.
         wait: Whether entering waits until CONNECTED.
         name: For logs and figures; ``None`` for the URL without its secrets.

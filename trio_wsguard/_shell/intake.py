@@ -17,7 +17,7 @@ from trio_wsguard._errors import PolicyError
 from trio_wsguard._shell.queue import MessageQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable
 
     from trio_wsguard._core.health import Counters
     from trio_wsguard._shell.transport import Message
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 class Intake:
     """Remembers where a guard stands in its feed, and drops repeats.
+
+    A key function is called once for each message, in their order: it may learn
+    from one message (an answer that names an epoch) what it needs for the next.
 
     Args:
         key: A function from a message to its place in the feed; ``None`` for the
@@ -54,13 +57,12 @@ class Intake:
 
         A repeat moves `last_key`, too: it tells where the peer stands.
         """
+        # All keys first: if one raises, no message is remembered that was not handed on.
+        places, keys = self._keys(batch)
+        self._move(places)
         dedup = self._dedup
         if dedup is None:
-            self._move(batch, [])
             return batch
-        # All keys first: if one raises, no message is remembered that was not handed on.
-        keys = list(map(dedup.key, batch))
-        self._move(batch, keys)
         now, is_repeat = trio.current_time(), dedup.is_repeat
         new = [m for m, key in zip(batch, keys, strict=True) if not is_repeat(key, now)]
         self._counters.duplicates_dropped += len(batch) - len(new)
@@ -68,22 +70,19 @@ class Intake:
 
     def note(self, message: Message) -> None:
         """Note one that `on_connect` takes: it gets the answers it waits for, repeats or not."""
-        dedup = self._dedup
-        keys = [] if dedup is None else [dedup.key(message)]
-        self._move([message], keys)
-        if dedup is not None:
-            dedup.remember(keys[0], trio.current_time())
+        places, keys = self._keys([message])
+        self._move(places)
+        if self._dedup is not None:
+            self._dedup.remember(keys[0], trio.current_time())
 
-    def _move(self, batch: Sequence[Message], keys: Sequence[Hashable]) -> None:
-        """Note the last key of some messages.
+    def _keys(self, batch: list[Message]) -> tuple[list[Hashable], list[Hashable]]:
+        """Tell where messages stand, and what the filter knows them by."""
+        keys = [] if self._dedup is None else list(map(self._dedup.key, batch))
+        return (keys if self._key is None else list(map(self._key, batch))), keys
 
-        Args:
-            batch: They.
-            keys: Those that the filter knows them by; needed where there is no other key.
-        """
-        # From the end: usually one is enough.
-        found = reversed(keys) if self._key is None else map(self._key, reversed(batch))
-        self.last_key = next((key for key in found if key is not None), self.last_key)
+    def _move(self, places: list[Hashable]) -> None:
+        last = (place for place in reversed(places) if place is not None)
+        self.last_key = next(last, self.last_key)
 
 
 class SiftingQueue(MessageQueue):
