@@ -13,6 +13,7 @@ from trio_wsguard._core.backoff import BackoffPolicy as BackoffPolicy
 from trio_wsguard._core.backoff import ExponentialBackoff as ExponentialBackoff
 from trio_wsguard._core.backoff import JitteredBackoff as JitteredBackoff
 from trio_wsguard._core.backoff import LinearBackoff as LinearBackoff
+from trio_wsguard._core.duplicates import DuplicateFilter as DuplicateFilter
 from trio_wsguard._core.events import Anomaly as Anomaly
 from trio_wsguard._core.events import AnomalyKind as AnomalyKind
 from trio_wsguard._core.events import EventsDropped as EventsDropped

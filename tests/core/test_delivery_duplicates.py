@@ -128,3 +128,14 @@ def test_settings_are_checked(setting: str, value: object) -> None:
     settings: dict[str, Any] = {"key": len, setting: value}
     with pytest.raises(PolicyError, match=setting):
         DuplicateFilter(**settings)
+
+
+def test_what_is_remembered_is_a_repeat_when_it_comes() -> None:
+    """A key that was only remembered is a repeat from then on, and no longer than any other."""
+    dedup = DuplicateFilter(key=str, ttl=TTL)
+    dedup.remember("a", 0.0)
+    dedup.remember("a", 5.0)
+    dedup.remember(None, 5.0)
+    assert (len(dedup), dedup.dropped) == (1, 0)
+    assert dedup.is_repeat("a", 9.9)
+    assert not dedup.is_repeat("a", 10.0)

@@ -116,3 +116,8 @@ class DuplicateFilter:
             return False
         self.dropped += 1
         return True
+
+    def remember(self, key: Hashable, now: float) -> None:
+        """Remember the key of a message that is handed on in any case, be it a repeat or not."""
+        if key is not None:
+            self._seen.add(key, now)

@@ -174,6 +174,7 @@ class Counters:
     connections: int = 0
     losses: int = 0
     messages_received: int = 0
+    duplicates_dropped: int = 0
     messages_sent: int = 0
     bytes_received: int = 0
     bytes_sent: int = 0
@@ -247,6 +248,7 @@ class Snapshot:
         anomalies: How many were raised, by kind.
         open_anomalies: Those not yet recovered, in the order they were raised.
         messages_received: Messages read, in all.
+        duplicates_dropped: Those of them that were repeats, and were dropped.
         messages_sent: Messages written, in all.
         bytes_received: Bytes read from the streams, in all.
         bytes_sent: Bytes written to the streams, in all.
@@ -283,6 +285,7 @@ class Snapshot:
     anomalies: Mapping[AnomalyKind, int]
     open_anomalies: tuple[AnomalyKind, ...]
     messages_received: int
+    duplicates_dropped: int
     messages_sent: int
     bytes_received: int
     bytes_sent: int

@@ -375,6 +375,7 @@ class ConnectionMonitor:
             anomalies=dict(counters.anomalies),
             open_anomalies=open_anomalies,
             messages_received=counters.messages_received,
+            duplicates_dropped=counters.duplicates_dropped,
             messages_sent=counters.messages_sent,
             bytes_received=counters.bytes_received,
             bytes_sent=counters.bytes_sent,

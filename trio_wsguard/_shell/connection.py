@@ -7,6 +7,7 @@ across the nursery but what the user's own tasks raise.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -25,12 +26,14 @@ from trio_wsguard._shell.vitals import Vitals
 from trio_wsguard._shell.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Hashable
     from random import Random
 
+    from trio_wsguard._core.events import Gap
     from trio_wsguard._core.failure import FailureRules
     from trio_wsguard._policy import GuardPolicy
     from trio_wsguard._shell.heartbeats import Heartbeat
+    from trio_wsguard._shell.intake import Intake
     from trio_wsguard._shell.journal import Journal
     from trio_wsguard._shell.transport import Message, Transport
     from trio_wsguard._shell.watched import WatchedStream
@@ -50,6 +53,7 @@ class Setup:
     heartbeat: Heartbeat
     journal: Journal
     queue: MessageQueue
+    intake: Intake | None
     rng: Random
     on_connect: Callable[[Connection], Awaitable[object]] | None
 
@@ -57,8 +61,8 @@ class Setup:
 class Connection:
     """One physical connection, as `on_connect` is given it.
 
-    Its public part is `generation`, `subprotocol`, `get_message`,
-    `send_message` and `start_soon`.
+    Its public part is `generation`, `subprotocol`, `last_key`, `gap`,
+    `get_message`, `send_message` and `start_soon`.
 
     Attributes:
         generation: Its number within the guard, from 1.
@@ -109,8 +113,29 @@ class Connection:
         """The subprotocol agreed on."""
         return self.transport.subprotocol
 
+    @property
+    def last_key(self) -> Hashable:
+        """The key of the last message handed on, on this connection or an earlier one.
+
+        What to resume from: of all that came before, every message was taken by
+        the application, is in its queue, or was taken by `on_connect`. ``None`` as
+        long as there was none, and without `message_key` and `dedup`.
+        """
+        intake = self.setup.intake
+        return None if intake is None else intake.last_key
+
+    @property
+    def gap(self) -> Gap | None:
+        """During `on_connect`: the time without a connection, up to now.
+
+        ``None`` if there was no connection before.
+        """
+        return self.setup.journal.gap_until(trio.current_time(), time.time())
+
     async def get_message(self) -> Message:
         """Receive the next message of this connection, during `on_connect`.
+
+        A repeat is given here, too; it may be an answer that is waited for.
 
         Raises:
             ConnectionLostError: The connection is lost.
@@ -121,7 +146,10 @@ class Connection:
             if self.is_ready:
                 raise trio.BusyResourceError("on_connect is done: messages go to the guard")
             if len(self.inbox):
-                return self.inbox.pop()
+                message = self.inbox.pop()
+                if self.setup.intake is not None:
+                    self.setup.intake.note(message)
+                return message
             if self.ending is not None:
                 raise ConnectionLostError(self.ending.failure, self.generation)
             self._asked.set()

@@ -22,18 +22,19 @@ from trio_wsguard._shell.attempt import Opener, name_of
 from trio_wsguard._shell.connection import Connection, Setup
 from trio_wsguard._shell.ending import NORMAL_CLOSURE, Ending
 from trio_wsguard._shell.heartbeats import Heartbeat, MessageHeartbeat, PingHeartbeat
+from trio_wsguard._shell.intake import make_intake, make_queue
 from trio_wsguard._shell.journal import Journal
 from trio_wsguard._shell.nursery import open_flat_nursery
-from trio_wsguard._shell.queue import MessageQueue
 from trio_wsguard._shell.supervisor import CloseReason, Supervisor
 from trio_wsguard._shell.transport import check_message
 from trio_wsguard._shell.transports import find_transport
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 
     from trio_wsguard._core.alerts import AlertRaised
+    from trio_wsguard._core.duplicates import DuplicateFilter
     from trio_wsguard._core.health import Health, Snapshot
     from trio_wsguard._shell.attempt import Dial, Headers, Url
     from trio_wsguard._shell.listeners import EventStream
@@ -318,6 +319,8 @@ async def open_guarded_websocket(
     subprotocols: Sequence[str] = (),
     ssl_context: ssl.SSLContext | None = None,
     on_connect: Callable[[Connection], Awaitable[Any]] | None = None,
+    message_key: Callable[[Message], Hashable] | None = None,
+    dedup: DuplicateFilter | None = None,
     wait: bool = True,
     name: str | None = None,
     rng: random.Random | None = None,
@@ -348,6 +351,11 @@ async def open_guarded_websocket(
         ssl_context: For ``wss://`` and proxies; ``None`` for the system's defaults.
         on_connect: An async function run on every new connection before it
             counts as CONNECTED: log in, subscribe, resume.
+        message_key: A function from a message to its place in the feed, for
+            `Connection.last_key`; ``None`` for a message that has none. Left out,
+            it is the key of `dedup`. Called once for each, in order; what it
+            raises leaves the block.
+        dedup: Drops repeats, across reconnects; ``None`` to drop none.
         wait: Whether entering waits until CONNECTED.
         name: For logs and figures; ``None`` for the URL without its secrets.
         rng: Where jitter and message ids are drawn from; ``None`` for the system's.
@@ -372,12 +380,15 @@ async def open_guarded_websocket(
         ssl_context=ssl_context,
         transport=find_transport(transport, compression),
     )
+    journal = Journal(name_of(url) if name is None else name, policy)
+    intake = make_intake(message_key, dedup, journal.monitor.counters)
     setup = Setup(
         policy=policy,
         rules=policy.rules,
         heartbeat=heartbeat,
-        journal=Journal(name_of(url) if name is None else name, policy),
-        queue=MessageQueue(policy.max_queue, policy.max_queue_bytes),
+        journal=journal,
+        queue=make_queue(policy.max_queue, policy.max_queue_bytes, intake),
+        intake=intake,
         rng=_CHANCE if rng is None else rng,
         on_connect=on_connect,
     )

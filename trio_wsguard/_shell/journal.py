@@ -131,19 +131,24 @@ class Journal:
             waiter.reached = state
             waiter.woken.set()
 
+    def gap_until(self, now: float, unix: float) -> Gap | None:
+        """Tell the gap that a connection ready now would end; ``None`` if there is none."""
+        if self._lost is None:
+            return None
+        lost_at, lost_generation = self._lost
+        return Gap(
+            lost_at=lost_at,
+            ready_at=now,
+            time=unix,
+            lost_generation=lost_generation,
+            ready_generation=self.generation,
+        )
+
     def _tell_gap(self, now: float, unix: float) -> None:
-        if self._lost is not None:
-            lost_at, lost_generation = self._lost
-            self._lost = None
-            self.publish(
-                Gap(
-                    lost_at=lost_at,
-                    ready_at=now,
-                    time=unix,
-                    lost_generation=lost_generation,
-                    ready_generation=self.generation,
-                )
-            )
+        gap = self.gap_until(now, unix)
+        self._lost = None
+        if gap is not None:
+            self.publish(gap)
 
     def assess(self) -> None:
         """Look at the health, and tell it if the status changed."""

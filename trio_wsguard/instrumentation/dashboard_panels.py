@@ -216,9 +216,10 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
     "Messages": (
         Panel(
             title="Messages",
-            about="Messages a second; those sent are below the axis.",
+            about="Messages a second, and repeats among them; those sent are below the axis.",
             queries={
                 "{{guard}} received": _rate("wsguard_messages_received_total"),
+                "{{guard}} repeats": _rate("wsguard_duplicates_dropped_total"),
                 "{{guard}} sent": f"-{_rate('wsguard_messages_sent_total')}",
             },
             unit="cps",

@@ -286,6 +286,12 @@ METRICS: Final[tuple[Metric, ...]] = (
         "No growth while connected is silence.",
     ),
     _counter(
+        "duplicates_dropped",
+        "duplicates_dropped",
+        "Messages read that were repeats, and were dropped.",
+        "Many after each reconnect: resume from connection.last_key, and not from further back.",
+    ),
+    _counter(
         "messages_sent",
         "messages_sent",
         "Messages written.",

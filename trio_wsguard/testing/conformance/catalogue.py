@@ -10,6 +10,7 @@ from trio_wsguard.testing.conformance import (
     guard_errors,
     guard_figures,
     guard_health,
+    guard_intake,
     guard_leaving,
     guard_liveness,
     guard_messages,
@@ -35,6 +36,7 @@ _MODULES: Final = (
     *(transport, transport_opening, transport_ending, transport_cancelling),
     *(guard_states, guard_retry, guard_liveness, guard_figures, guard_health),
     *(guard_messages, guard_sending, guard_queue, guard_leaving, guard_errors),
+    guard_intake,
 )
 
 

@@ -13,6 +13,8 @@ from trio_wsguard.testing.peer.frames import VIOLATIONS as VIOLATIONS
 from trio_wsguard.testing.peer.frames import Violation as Violation
 from trio_wsguard.testing.peer.frames import close_frame as close_frame
 from trio_wsguard.testing.peer.frames import frame as frame
+from trio_wsguard.testing.peer.log import Log as Log
+from trio_wsguard.testing.peer.log import PushLog as PushLog
 from trio_wsguard.testing.peer.loopback import LoopbackServer as LoopbackServer
 from trio_wsguard.testing.peer.loopback import open_loopback as open_loopback
 from trio_wsguard.testing.peer.misbehaviour import CutFrame as CutFrame
