@@ -7,6 +7,7 @@ WSGuardError
 ├── ConnectionLostError                    one generation was lost
 ├── ConnectionClosedError                  closed for good
 ├── GuardFailedError                       the guard is FAILED
+├── NotConnectedError                      send_mode="fail": there is no connection now
 ├── BufferFullError                        no room among the messages to be sent
 ├── DuplicateKeyError (also ValueError)    the outbox holds a message of that key
 ├── OutboxError                            the outbox's file cannot be used
@@ -140,6 +141,23 @@ class GuardFailedError(WSGuardError):
         count = len(self.failures)
         many = "s" if count > 1 else ""
         return f"gave up after {count} failure{many}; the last: {self.failures[-1]}"
+
+
+class NotConnectedError(WSGuardError):
+    """A message was not sent, since the guard is not connected; nothing keeps it.
+
+    Attributes:
+        state: Where the guard stands; CONNECTED if its connection is just ending.
+    """
+
+    def __init__(self, state: ConnectionState) -> None:
+        super().__init__(state)
+        self.state = state
+
+    def __str__(self) -> str:
+        if self.state.name == "CONNECTED":
+            return "not sent: the connection is ending"
+        return f"not sent: the guard is {self.state.name}"
 
 
 class BufferFullError(WSGuardError):

@@ -8,7 +8,7 @@ import pytest
 
 from trio_wsguard import _errors as errors
 from trio_wsguard._core.failure import Failure, FailureKind
-from trio_wsguard._core.state import CLOSED, CONNECTING
+from trio_wsguard._core.state import CLOSED, CONNECTED, CONNECTING, FAILED
 
 CLOSED_FAILURE = Failure(kind=FailureKind.CLOSED, message="no close frame", close_code=1006)
 REFUSED = Failure(
@@ -37,6 +37,8 @@ EXAMPLES: list[tuple[errors.WSGuardError, str]] = [
         errors.GuardFailedError((REFUSED, CLOSED_FAILURE)),
         "gave up after 2 failures; the last: CLOSED: no close frame",
     ),
+    (errors.NotConnectedError(FAILED), "not sent: the guard is FAILED"),
+    (errors.NotConnectedError(CONNECTED), "not sent: the connection is ending"),
     (errors.BufferFullError("max_bytes", 9), "no room for the message: max_bytes is 9"),
     (errors.DuplicateKeyError("a"), "the outbox holds a message with the key 'a' already"),
     (errors.OutboxError("/a.db", "is damaged"), "outbox /a.db: is damaged"),
@@ -83,6 +85,7 @@ def test_every_error_is_among_the_examples() -> None:
         (errors.ConnectionLostError, (errors.WSGuardError,)),
         (errors.ConnectionClosedError, (errors.WSGuardError,)),
         (errors.GuardFailedError, (errors.WSGuardError,)),
+        (errors.NotConnectedError, (errors.WSGuardError,)),
         (errors.BufferFullError, (errors.WSGuardError,)),
         (errors.DuplicateKeyError, (errors.WSGuardError, ValueError)),
         (errors.OutboxError, (errors.WSGuardError,)),

@@ -109,6 +109,11 @@ class SendBuffer:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether none waits and none is in flight."""
+        return not self._waiting and self._in_flight is None
+
     def statistics(self, now: float) -> BufferStatistics:
         """Freeze all figures."""
         waiting = self._waiting

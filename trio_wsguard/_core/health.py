@@ -16,8 +16,10 @@ from typing import Final
 
 import attrs
 
+from trio_wsguard._core.buffer import BufferStatistics  # noqa: TC001 - likewise
 from trio_wsguard._core.events import AnomalyKind  # noqa: TC001 - likewise
 from trio_wsguard._core.failure import FailureKind  # noqa: TC001 - likewise
+from trio_wsguard._core.outbox import OutboxStatistics  # noqa: TC001 - likewise
 from trio_wsguard._core.rates import Rates  # noqa: TC001 - rules read the fields' types
 from trio_wsguard._core.state import CONNECTED, ConnectionState
 
@@ -263,6 +265,7 @@ class Snapshot:
         rates: Rates and means over the last minutes, as the alerts see them.
         score: The health score, 0 to 100.
         status: The score in a word.
+        outgoing: What waits to be sent, or acknowledged; ``None`` where nothing is kept.
     """
 
     name: str
@@ -300,3 +303,4 @@ class Snapshot:
     rates: Rates
     score: float
     status: HealthStatus
+    outgoing: BufferStatistics | OutboxStatistics | None = None

@@ -37,8 +37,10 @@ from trio_wsguard._core.state import (
 if TYPE_CHECKING:
     from random import Random
 
+    from trio_wsguard._core.buffer import BufferStatistics
     from trio_wsguard._core.failure import Failure
     from trio_wsguard._core.liveness import Raise
+    from trio_wsguard._core.outbox import OutboxStatistics
     from trio_wsguard._policy import FlappingPolicy, GuardPolicy
 
 
@@ -348,6 +350,7 @@ class ConnectionMonitor:
         silence: float | None,
         open_delay: float,
         open_anomalies: tuple[AnomalyKind, ...] = (),
+        outgoing: BufferStatistics | OutboxStatistics | None = None,
     ) -> Snapshot:
         """Freeze all figures; see `Snapshot`."""
         health = self.health(now, silence, open_delay)
@@ -390,4 +393,5 @@ class ConnectionMonitor:
             rates=self.rates.rates(now),
             score=health.score,
             status=health.status,
+            outgoing=outgoing,
         )

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from trio_wsguard._shell.heartbeats import Heartbeat
     from trio_wsguard._shell.intake import Intake
     from trio_wsguard._shell.journal import Journal
+    from trio_wsguard._shell.outgoing import Outgoing
+    from trio_wsguard._shell.pace import Pace
     from trio_wsguard._shell.transport import Message, Transport
     from trio_wsguard._shell.watched import WatchedStream
 
@@ -56,6 +58,8 @@ class Setup:
     intake: Intake | None
     rng: Random
     on_connect: Callable[[Connection], Awaitable[object]] | None
+    outgoing: Outgoing | None = None
+    pace: Pace | None = None
 
 
 class Connection:
@@ -151,7 +155,7 @@ class Connection:
                     self.setup.intake.note(message)
                 return message
             if self.ending is not None:
-                raise ConnectionLostError(self.ending.failure, self.generation)
+                raise self.lost_error()
             self._asked.set()
             await self.inbox.wait_readable()
 
@@ -162,8 +166,7 @@ class Connection:
             ConnectionLostError: The connection is lost; see `.maybe_sent`.
         """
         if not await self.writer.try_send(check_message(message)):
-            failure = self.ending.failure if self.ending is not None else None
-            raise ConnectionLostError(failure, self.generation)
+            raise self.lost_error()
 
     def start_soon(self, fn: Callable[..., Awaitable[object]], *args: Any) -> None:
         """Start a task that is cancelled exactly when this connection is lost.
@@ -184,6 +187,11 @@ class Connection:
             self.fail(exc)
 
     # --- its life ------------------------------------------------------------
+
+    def lost_error(self, *, maybe_sent: bool = False) -> ConnectionLostError:
+        """Make the error of a call that this connection's end met."""
+        failure = None if self.ending is None else self.ending.failure
+        return ConnectionLostError(failure, self.generation, maybe_sent)
 
     def run_in(self, scope: trio.CancelScope) -> None:
         """Name the scope that `end` cancels while there is no nursery yet."""
@@ -233,6 +241,9 @@ class Connection:
         early.wake()
         self._asked.set()
         self.setup.journal.vitals = self.vitals
+        if self.setup.outgoing is not None:
+            # Whoever learns that it is ready finds what waited on its way already.
+            self.setup.outgoing.begin_flush(self)
         self.setup.journal.move(CONNECTED, "ready")
 
     async def _say_goodbye(self) -> None:
@@ -255,6 +266,8 @@ class Connection:
             self.setup.journal.monitor.ended(trio.current_time())
         else:
             self.inbox.wake()  # on_connect may wait for a message
+        if self.setup.pace is not None:
+            self.setup.pace.wake()
         if self._scope is not None:
             self._scope.cancel()
 

@@ -25,6 +25,8 @@ from trio_wsguard._shell.heartbeats import Heartbeat, MessageHeartbeat, PingHear
 from trio_wsguard._shell.intake import make_intake, make_queue
 from trio_wsguard._shell.journal import Journal
 from trio_wsguard._shell.nursery import open_flat_nursery
+from trio_wsguard._shell.outgoing import make_outgoing
+from trio_wsguard._shell.pace import make_pace
 from trio_wsguard._shell.supervisor import CloseReason, Supervisor
 from trio_wsguard._shell.transport import check_message
 from trio_wsguard._shell.transports import find_transport
@@ -34,10 +36,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 
     from trio_wsguard._core.alerts import AlertRaised
+    from trio_wsguard._core.buffer import BufferPolicy
     from trio_wsguard._core.duplicates import DuplicateFilter
     from trio_wsguard._core.health import Health, Snapshot
+    from trio_wsguard._core.pace import SendRate
     from trio_wsguard._shell.attempt import Dial, Headers, Url
     from trio_wsguard._shell.listeners import EventStream
+    from trio_wsguard._shell.outbox import Outbox
+    from trio_wsguard._shell.outgoing import Receipt, SendMode
     from trio_wsguard._shell.transport import Message, TransportFactory
 
 _NOT_CONNECTED: Final = frozenset(ConnectionState) - {CONNECTED}
@@ -54,6 +60,7 @@ class GuardedWebSocket:
         self._journal = setup.journal
         self._queue = setup.queue
         self._supervisor = supervisor
+        self._outgoing = setup.outgoing
 
     # --- facts -----------------------------------------------------------------
 
@@ -80,7 +87,7 @@ class GuardedWebSocket:
 
     @property
     def _live(self) -> Connection | None:
-        return self._supervisor.connection if self.state is CONNECTED else None
+        return self._supervisor.live
 
     @property
     def closed(self) -> CloseReason | None:
@@ -142,8 +149,11 @@ class GuardedWebSocket:
         except (ConnectionClosedError, trio.ClosedResourceError):
             raise StopAsyncIteration from None
 
-    async def send_message(self, message: Message) -> None:
-        """Send a message as soon as the guard is CONNECTED.
+    async def send_message(self, message: Message) -> Receipt | None:
+        """Send a message as soon as the guard is CONNECTED; or as `send_mode` says.
+
+        In buffer mode and with an outbox it returns once the message is accepted,
+        and cancelling it has no effect on that one any more.
 
         A cancelled send was either not begun or is finished; where it can be
         neither, the connection is dropped, so that no half-written frame stays
@@ -152,38 +162,37 @@ class GuardedWebSocket:
         Args:
             message: Text, or bytes-like for a binary message.
 
+        Returns:
+            What becomes of it, in buffer mode and with an outbox; else ``None``.
+
         Raises:
             ConnectionLostError: The connection was lost under it; see `.maybe_sent`.
             GuardFailedError: The guard is FAILED.
             ConnectionClosedError: The peer closed for good.
             trio.ClosedResourceError: This side closed the guard.
+            NotConnectedError: In mode "fail": it is not CONNECTED.
+            BufferFullError: There is no room among those that wait.
+            DuplicateKeyError: The outbox holds a message of that key.
+            OutboxError: It could not be stored in the outbox's file.
         """
         checked = check_message(message)
+        if self._outgoing is not None:
+            return await self._outgoing.send(checked)
         while True:
             self._check_open()
             self._check_alive()
             connection = self._live
             if connection is not None:
                 if await connection.writer.try_send(checked):
-                    return
+                    return None
                 await self._journal.wait_state(_NOT_CONNECTED)
             await self._journal.wait_state(_SETTLED)
 
     def _check_open(self) -> None:
-        supervisor = self._supervisor
-        is_left = supervisor.is_over.is_set() and self.state is not CLOSED
-        if supervisor.wishes.close is not None or is_left:
-            raise trio.ClosedResourceError(f"{self.name} is closed")
+        self._supervisor.check_open()
 
     def _check_alive(self) -> None:
-        """Refuse what can no longer happen."""
-        closed = self._supervisor.closed
-        if self.state is FAILED:
-            raise self._supervisor.failed_error()
-        if self.state is CLOSED and closed is not None:
-            raise ConnectionClosedError(closed.code, closed.reason)
-        if self._supervisor.is_over.is_set():
-            raise trio.ClosedResourceError(f"{self.name} is closed")
+        self._supervisor.check_alive()
 
     # --- waiting and listening ---------------------------------------------------
 
@@ -289,6 +298,8 @@ class GuardedWebSocket:
             self._wake()
             self._queue.pop_all()  # no call gets a message any more
             self._queue.finish()
+            if self._outgoing is not None:
+                self._outgoing.wake()
             close, why = (code, reason), "closed by this side"
             self._supervisor.end_connection(
                 Ending(reason=why, close=close, is_ours=True, is_final=True)
@@ -324,6 +335,10 @@ async def open_guarded_websocket(
     wait: bool = True,
     name: str | None = None,
     rng: random.Random | None = None,
+    send_mode: SendMode = "wait",
+    buffer: BufferPolicy | None = None,
+    outbox: Outbox | None = None,
+    send_rate: SendRate | None = None,
 ) -> AsyncIterator[GuardedWebSocket]:
     """Open a WebSocket that stays open.
 
@@ -359,6 +374,12 @@ async def open_guarded_websocket(
         wait: Whether entering waits until CONNECTED.
         name: For logs and figures; ``None`` for the URL without its secrets.
         rng: Where jitter and message ids are drawn from; ``None`` for the system's.
+        send_mode: What `send_message` does while not CONNECTED: ``"wait"``, ``"fail"``
+            with `NotConnectedError`, or ``"buffer"``.
+        buffer: How much waits then, and how long; ``None`` for `BufferPolicy()`.
+        outbox: Keeps messages until the peer acknowledges them, and sends them again
+            until then; instead of a `send_mode`.
+        send_rate: How fast to send; ``None`` for no limit.
 
     Raises:
         PolicyError: A setting is wrong.
@@ -391,11 +412,15 @@ async def open_guarded_websocket(
         intake=intake,
         rng=_CHANCE if rng is None else rng,
         on_connect=on_connect,
+        outgoing=make_outgoing(send_mode, buffer, outbox),
+        pace=make_pace(send_rate),
     )
     supervisor = Supervisor(setup, opener)
     guard = GuardedWebSocket(setup, supervisor)
     with opener:
         async with open_flat_nursery() as nursery:
+            if setup.outgoing is not None:
+                setup.outgoing.start(nursery)
             nursery.start_soon(supervisor.run)
             nursery.start_soon(supervisor.observer.run)
             try:

@@ -17,9 +17,11 @@ from trio_wsguard._core.steady import SteadyStatus
 from trio_wsguard._shell.listeners import Event, Listeners
 
 if TYPE_CHECKING:
+    from trio_wsguard._core.buffer import BufferStatistics
     from trio_wsguard._core.events import AnomalyKind
     from trio_wsguard._core.failure import Failure
     from trio_wsguard._core.health import Health, Snapshot
+    from trio_wsguard._core.outbox import OutboxStatistics
     from trio_wsguard._policy import GuardPolicy
     from trio_wsguard._shell.vitals import Vitals
 
@@ -71,11 +73,14 @@ class Journal:
         """Tell how the guard fares now."""
         return self.monitor.health(trio.current_time(), *self._signs())
 
-    def snapshot(self, queue_depth: int) -> Snapshot:
+    def snapshot(
+        self, queue_depth: int, outgoing: BufferStatistics | OutboxStatistics | None = None
+    ) -> Snapshot:
         """Freeze all figures.
 
         Args:
             queue_depth: Messages waiting for the application.
+            outgoing: What waits to be sent, or acknowledged.
         """
         silence, open_delay = self._signs()
         return self.monitor.snapshot(
@@ -87,6 +92,7 @@ class Journal:
             silence=silence,
             open_delay=open_delay,
             open_anomalies=self._anomalies.open,
+            outgoing=outgoing,
         )
 
     def _signs(self) -> tuple[float | None, float]:

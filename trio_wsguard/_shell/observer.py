@@ -36,6 +36,7 @@ class Observer:
         self._policy = setup.policy
         self._journal = setup.journal
         self._queue = setup.queue
+        self._outgoing = setup.outgoing
         self._begin_anew = begin_anew
         alerts = setup.policy.alerts
         self._alerts = Alerts(trio.current_time(), alerts.rules, alerts.interval)
@@ -47,7 +48,8 @@ class Observer:
 
     def snapshot(self) -> Snapshot:
         """Freeze all figures."""
-        return self._journal.snapshot(len(self._queue))
+        outgoing = None if self._outgoing is None else self._outgoing.statistics()
+        return self._journal.snapshot(len(self._queue), outgoing)
 
     async def run(self) -> None:
         """Look, whenever something may be due."""

@@ -16,8 +16,6 @@ import trio
 from trio_wsguard._core.delivery import STORING, Delivery
 from trio_wsguard._core.outbox import Ledger, OutboxPolicy
 from trio_wsguard._errors import DuplicateKeyError, OutboxError
-from trio_wsguard._shell.outbox_file import check_key
-from trio_wsguard._shell.outbox_store import open_outbox_store
 from trio_wsguard._shell.transport import check_message
 
 if TYPE_CHECKING:
@@ -28,6 +26,8 @@ if TYPE_CHECKING:
     from trio_wsguard._core.outbox import Acknowledged, OutboxStatistics, UpTo
     from trio_wsguard._shell.outbox_store import OutboxStore
     from trio_wsguard._shell.transport import Message
+
+    OnEnded = Callable[[Iterable[Delivery]], None]
 
 
 class Outbox:
@@ -72,6 +72,7 @@ class Outbox:
         self._room = trio.Event()
         self._news = trio.Event()
         self._is_flushing = False
+        self._on_ended: OnEnded | None = None
 
     @classmethod
     @asynccontextmanager
@@ -103,6 +104,10 @@ class Outbox:
         Raises:
             OutboxError: The file cannot be used; it is left as it is.
         """
+        # SQLite is loaded by those who use it, not by all who import this library.
+        from trio_wsguard._shell.outbox_file import check_key
+        from trio_wsguard._shell.outbox_store import open_outbox_store
+
         outbox = cls(
             key=lambda message: check_key(key(message)),
             acks=acks,
@@ -134,7 +139,7 @@ class Outbox:
 
     # --- for the sender ----------------------------------------------------------
 
-    async def put(self, message: Message) -> Delivery:
+    async def put(self, message: Message, check: Callable[[], None] | None = None) -> Delivery:
         """Accept a message; return once it is kept, and in a file if there is one.
 
         Cancelled, it leaves nothing, or the message as if it had not been
@@ -142,6 +147,8 @@ class Outbox:
 
         Args:
             message: Text, or bytes-like for a binary message.
+            check: Called before the message is accepted, and whenever its sender
+                is woken; what it raises comes out.
 
         Returns:
             The message, to be followed.
@@ -154,7 +161,7 @@ class Outbox:
         """
         checked = check_message(message)
         async with self._line:
-            while (delivery := self._accept(checked)) is None:
+            while (delivery := self._accept(checked, check)) is None:
                 self._room = trio.Event()
                 await self._room.wait()
         # No checkpoint up to here: messages reach the store in the ledger's order.
@@ -164,7 +171,9 @@ class Outbox:
             await self._put_into(self._store, delivery)
         return delivery
 
-    def _accept(self, message: Message) -> Delivery | None:
+    def _accept(self, message: Message, check: Callable[[], None] | None) -> Delivery | None:
+        if check is not None:
+            check()
         try:
             return self._ledger.put(message, trio.current_time(), is_stored=self._store is None)
         finally:
@@ -197,8 +206,32 @@ class Outbox:
                 self._store.delete(stored)
             self._room.set()
             self._news.set()
+            if self._on_ended is not None:
+                self._on_ended(ended)
 
     # --- for the guard -------------------------------------------------------------
+
+    def attach(self, on_ended: OnEnded) -> None:
+        """Begin to serve a guard.
+
+        Args:
+            on_ended: Called with the messages that have ended.
+
+        Raises:
+            trio.BusyResourceError: Another guard has it.
+        """
+        if self._on_ended is not None:
+            raise trio.BusyResourceError("an outbox serves one guard at a time")
+        self._on_ended = on_ended
+
+    def detach(self, on_ended: OnEnded) -> None:
+        """Serve that guard no more; nothing if it does not."""
+        if self._on_ended == on_ended:
+            self._on_ended = None
+
+    def wake(self) -> None:
+        """Have the sender that waits for room ask its `check` again."""
+        self._room.set()
 
     async def flush(self, try_send: Callable[[Message], Awaitable[bool]]) -> None:
         """Send on one connection: first all that is unacknowledged, then what comes.

@@ -23,7 +23,12 @@ from trio_wsguard._core.state import (
     RECONNECTING,
     ConnectionState,
 )
-from trio_wsguard._errors import ConnectFailedError, ConnectionLostError, GuardFailedError
+from trio_wsguard._errors import (
+    ConnectFailedError,
+    ConnectionClosedError,
+    ConnectionLostError,
+    GuardFailedError,
+)
 from trio_wsguard._shell.attempt import Attempt, Opener
 from trio_wsguard._shell.connection import Connection, Setup
 from trio_wsguard._shell.ending import NORMAL_CLOSURE, Ending, timed_out
@@ -82,6 +87,8 @@ class Supervisor:
         self._retry_at = 0.0  # of the backoff that runs, in monotonic seconds
         self._attempt_number = 0
         self._errors: list[ConnectFailedError | ConnectionLostError] = []
+        if setup.outgoing is not None:
+            setup.outgoing.gate = self
 
     @property
     def state(self) -> ConnectionState:
@@ -91,6 +98,26 @@ class Supervisor:
     @property
     def _last_failure(self) -> Failure | None:
         return self._errors[-1].failure if self._errors else None
+
+    @property
+    def live(self) -> Connection | None:
+        """The connection, if the guard is CONNECTED."""
+        return self.connection if self.state is CONNECTED else None
+
+    def check_open(self) -> None:
+        """Refuse what comes after the guard was closed by this side."""
+        is_left = self.is_over.is_set() and self.state is not CLOSED
+        if self.wishes.close is not None or is_left:
+            raise trio.ClosedResourceError(f"{self._journal.name} is closed")
+
+    def check_alive(self) -> None:
+        """Refuse what can no longer happen."""
+        if self.state is FAILED:
+            raise self.failed_error()
+        if self.state is CLOSED and self.closed is not None:
+            raise ConnectionClosedError(self.closed.code, self.closed.reason)
+        if self.is_over.is_set():
+            raise trio.ClosedResourceError(f"{self._journal.name} is closed")
 
     def failed_error(self) -> GuardFailedError:
         """Tell what was tried."""
@@ -153,6 +180,9 @@ class Supervisor:
         self.observer.finish()
         self._journal.finish()
         self._setup.queue.finish()
+        if self._setup.outgoing is not None:
+            # No connection is left: what was in flight is back, or has ended.
+            self._setup.outgoing.leave(trio.ClosedResourceError(f"{self._journal.name} is closed"))
 
     async def _wait_wish(self, seconds: float = float("inf")) -> bool:
         """Wait for a wish; tell whether one came in time."""
@@ -177,6 +207,8 @@ class Supervisor:
         if isinstance(following, GiveUp):
             self._journal.move(FAILED, following.reason, failure=self._last_failure)
             self._setup.queue.finish()
+            if self._setup.outgoing is not None:
+                self._setup.outgoing.give_up(self.failed_error())
             return
         hurried = self.wishes.is_hurried
         remaining = self._retry_at - trio.current_time()
@@ -251,6 +283,9 @@ class Supervisor:
                 self.closed = CloseReason(*(ending.close or (NORMAL_CLOSURE, "")))
                 self._journal.move(CLOSED, ending.reason)
                 self._setup.queue.finish()
+                if self._setup.outgoing is not None and self.wishes.close is None:
+                    error = ConnectionClosedError(self.closed.code, self.closed.reason)
+                    self._setup.outgoing.give_up(error)
             return
         if was_ready:
             self._attempt_number = 0

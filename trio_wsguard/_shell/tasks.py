@@ -10,6 +10,7 @@ from trio_wsguard._errors import TransportError
 
 if TYPE_CHECKING:
     from trio_wsguard._shell.connection import Connection
+    from trio_wsguard._shell.outgoing import Received
 
 
 async def receive_task(connection: Connection) -> None:
@@ -19,7 +20,11 @@ async def receive_task(connection: Connection) -> None:
     there. While the application is slow it does not read, so that the peer
     feels it (backpressure).
     """
-    receive, received = connection.transport.receive, connection.vitals.received
+    receive = connection.transport.receive
+    received: Received = connection.vitals.received
+    if connection.setup.outgoing is not None:
+        received = connection.setup.outgoing.received_by(received)
+    # The queue drops repeats, after the outbox: what is repeated acknowledges all the same.
     is_full = connection.inbox.is_full
     while True:
         if is_full:

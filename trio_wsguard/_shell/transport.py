@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
+from trio_wsguard._core.delivery import Message as Message  # noqa: TC001 - imported from here
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     from trio_wsguard._shell.dial import Target
     from trio_wsguard._shell.watched import WatchedStream
-
-Message = str | bytes
 
 
 class Transport(Protocol):

@@ -29,10 +29,18 @@ class Writer:
             still read, and then the connection ends.
     """
 
+    __slots__ = ("_connection", "_cut_by", "_lock", "broken_by")
+
     def __init__(self, connection: Connection) -> None:
         self.broken_by: TransportError | None = None
         self._connection = connection
         self._lock = trio.Lock()
+        self._cut_by: trio.lowlevel.Task | None = None
+
+    @property
+    def is_cut_by_me(self) -> bool:
+        """Whether a write of this task was cancelled after its first byte."""
+        return self._cut_by is trio.lowlevel.current_task()
 
     async def try_send(self, message: Message) -> bool:
         """Send a message.
@@ -44,7 +52,11 @@ class Writer:
             ConnectionLostError: It ended under the send.
         """
         connection = self._connection
-        await self._acquire()
+        pace = connection.setup.pace
+        if pace is None:
+            await self.acquire()
+        else:
+            await pace.acquire_turn(self)
         try:
             if connection.ending is not None or self.broken_by is not None:
                 await trio.lowlevel.checkpoint()
@@ -53,6 +65,10 @@ class Writer:
                 await self._write(connection.transport.send, message)
             except TransportError as exc:
                 raise self._broken_by(exc) from exc
+            except trio.Cancelled:
+                if pace is not None and not self.is_cut_by_me:
+                    pace.give_back(self)
+                raise
         finally:
             self._lock.release()
         connection.setup.journal.monitor.counters.messages_sent += 1
@@ -63,7 +79,7 @@ class Writer:
         connection, transport = self._connection, self._connection.transport
         is_ping = isinstance(connection.setup.heartbeat, PingHeartbeat)
         write = transport.ping if is_ping else transport.send
-        await self._acquire()
+        await self.acquire()
         try:
             beat, what = connection.vitals.begin_beat(connection.generation, connection.setup.rng)
             try:
@@ -75,7 +91,13 @@ class Writer:
             self._lock.release()
         connection.vitals.beat_sent(beat)
 
-    async def _acquire(self) -> None:
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._connection.ending is not None or self.broken_by is not None
+
+    async def acquire(self) -> None:
+        """Be the one who writes."""
         # The uncontended lock costs no trip through the scheduler: the write has its own.
         try:
             self._lock.acquire_nowait()
@@ -90,6 +112,7 @@ class Writer:
         except trio.Cancelled:
             # Not begun, it leaves no trace. Half-written, nothing may follow it.
             if connection.stream.is_cut:
+                self._cut_by = trio.lowlevel.current_task()
                 connection.end(Ending(reason="a send was cancelled midway"))
             raise
         finally:
