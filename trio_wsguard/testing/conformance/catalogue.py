@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from trio_wsguard.testing.conformance import (
     backoff,
+    guard_delivery,
     guard_errors,
     guard_figures,
     guard_health,
@@ -14,6 +15,7 @@ from trio_wsguard.testing.conformance import (
     guard_leaving,
     guard_liveness,
     guard_messages,
+    guard_outbox,
     guard_queue,
     guard_retry,
     guard_sending,
@@ -36,7 +38,7 @@ _MODULES: Final = (
     *(transport, transport_opening, transport_ending, transport_cancelling),
     *(guard_states, guard_retry, guard_liveness, guard_figures, guard_health),
     *(guard_messages, guard_sending, guard_queue, guard_leaving, guard_errors),
-    guard_intake,
+    *(guard_intake, guard_delivery, guard_outbox),
 )
 
 

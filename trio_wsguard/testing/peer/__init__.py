@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trio_wsguard.testing.peer.acknowledging import Acknowledge as Acknowledge
 from trio_wsguard.testing.peer.beats import AnswerBeats as AnswerBeats
 from trio_wsguard.testing.peer.beats import BeatAnswer as BeatAnswer
 from trio_wsguard.testing.peer.beats import IgnoreBeats as IgnoreBeats
