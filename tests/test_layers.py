@@ -100,6 +100,7 @@ def test_trio_stays_in_the_shell(name: str) -> None:
 EXTRAS = {
     "python_socks",
     "click",
+    "coredis",
     "rich",
     "websockets",
     "hypothesis",

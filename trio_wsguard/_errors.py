@@ -11,6 +11,7 @@ WSGuardError
 ├── BufferFullError                        no room among the messages to be sent
 ├── DuplicateKeyError (also ValueError)    the outbox holds a message of that key
 ├── OutboxError                            the outbox's file cannot be used
+├── LeaseStoreError                        the store of leases gave no answer
 ├── FatalError                             for users to raise: do not retry
 ├── TransportError                         what a transport raises; never leaves the guard
 └── InternalError                          a broken invariant: please report
@@ -207,6 +208,25 @@ class OutboxError(WSGuardError):
 
     def __str__(self) -> str:
         return f"outbox {self.path}: {self.problem}"
+
+
+class LeaseStoreError(WSGuardError):
+    """A store of leases cannot be asked now; ``__cause__`` is the original error.
+
+    It is no verdict about a lease: a holder goes on as long as its lease lasts.
+
+    Attributes:
+        name: The lease that was asked for.
+        problem: What is wrong.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(name, problem)
+        self.name = name
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"lease {self.name!r}: {self.problem}"
 
 
 class FatalError(WSGuardError):

@@ -42,6 +42,7 @@ EXAMPLES: list[tuple[errors.WSGuardError, str]] = [
     (errors.BufferFullError("max_bytes", 9), "no room for the message: max_bytes is 9"),
     (errors.DuplicateKeyError("a"), "the outbox holds a message with the key 'a' already"),
     (errors.OutboxError("/a.db", "is damaged"), "outbox /a.db: is damaged"),
+    (errors.LeaseStoreError("a", "no answer"), "lease 'a': no answer"),
     (errors.FatalError("account closed"), "account closed"),
     (
         errors.TransportError(
@@ -89,6 +90,7 @@ def test_every_error_is_among_the_examples() -> None:
         (errors.BufferFullError, (errors.WSGuardError,)),
         (errors.DuplicateKeyError, (errors.WSGuardError, ValueError)),
         (errors.OutboxError, (errors.WSGuardError,)),
+        (errors.LeaseStoreError, (errors.WSGuardError,)),
         (errors.FatalError, (errors.WSGuardError,)),
         (errors.TransportError, (errors.WSGuardError,)),
         (errors.InternalError, (errors.WSGuardError, RuntimeError)),
