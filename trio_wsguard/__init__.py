@@ -32,6 +32,7 @@ from trio_wsguard._core.health import Health as Health
 from trio_wsguard._core.health import HealthStatus as HealthStatus
 from trio_wsguard._core.health import ResponseTimes as ResponseTimes
 from trio_wsguard._core.health import Snapshot as Snapshot
+from trio_wsguard._core.lease import LeasePolicy as LeasePolicy
 from trio_wsguard._core.monitor import ConnectionMonitor as ConnectionMonitor
 from trio_wsguard._core.notify import Grouping as Grouping
 from trio_wsguard._core.notify import Notification as Notification
@@ -58,6 +59,7 @@ from trio_wsguard._errors import FatalError as FatalError
 from trio_wsguard._errors import GuardFailedError as GuardFailedError
 from trio_wsguard._errors import IllegalTransitionError as IllegalTransitionError
 from trio_wsguard._errors import InternalError as InternalError
+from trio_wsguard._errors import LeaseStoreError as LeaseStoreError
 from trio_wsguard._errors import NotConnectedError as NotConnectedError
 from trio_wsguard._errors import OutboxError as OutboxError
 from trio_wsguard._errors import PolicyError as PolicyError
@@ -79,10 +81,14 @@ from trio_wsguard._shell.heartbeats import LwpHeartbeat as LwpHeartbeat
 from trio_wsguard._shell.heartbeats import MessageHeartbeat as MessageHeartbeat
 from trio_wsguard._shell.heartbeats import PingHeartbeat as PingHeartbeat
 from trio_wsguard._shell.heartbeats import TextHeartbeat as TextHeartbeat
+from trio_wsguard._shell.leases import Lease as Lease
+from trio_wsguard._shell.leases import LeaseStore as LeaseStore
+from trio_wsguard._shell.leases import hold_lease as hold_lease
 from trio_wsguard._shell.listeners import Event as Event
 from trio_wsguard._shell.listeners import EventStream as EventStream
 from trio_wsguard._shell.outbox import Outbox as Outbox
 from trio_wsguard._shell.outgoing import Receipt as Receipt
+from trio_wsguard._shell.shard import Shard as Shard
 from trio_wsguard._shell.supervisor import CloseReason as CloseReason
 from trio_wsguard._shell.transport import Handshake as Handshake
 from trio_wsguard._shell.transport import Transport as Transport

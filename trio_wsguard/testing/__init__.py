@@ -39,6 +39,7 @@ from trio_wsguard.testing.faults import Timeout as Timeout
 from trio_wsguard.testing.faults import TlsFailure as TlsFailure
 from trio_wsguard.testing.faults import Unreachable as Unreachable
 from trio_wsguard.testing.faults import random_plan as random_plan
+from trio_wsguard.testing.leases import MemoryLeases as MemoryLeases
 from trio_wsguard.testing.link import Link as Link
 from trio_wsguard.testing.network import Listener as Listener
 from trio_wsguard.testing.network import SimulatedNetwork as SimulatedNetwork
