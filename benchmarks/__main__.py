@@ -37,7 +37,7 @@ _MODULES: Final = (
 )
 _EPILOG: Final = """\
 examples:
-  python -m benchmarks                              everything, in less than ten minutes
+  python -m benchmarks                              everything, in about half an hour
   python -m benchmarks receive send --quick         a smoke test of two
   python -m benchmarks receive --peers guard,fast-guard,aiohttp
   python -m benchmarks --list                       claims and peers

@@ -50,3 +50,17 @@ async def test_who_waits_for_room_goes_on_at_half(messages: list[str], taken: in
             queue.pop()
             await trio.testing.wait_all_tasks_blocked()
         assert not nursery.child_tasks
+
+
+async def test_room_that_is_there_is_not_waited_for() -> None:
+    """Emptied in the moment in which a wait was given up, it is not waited for again."""
+    queue = MessageQueue(2, 100)
+    queue.put(["a", "b"])
+    with trio.move_on_after(1) as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(queue.wait_half_empty)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+            queue.pop_all()
+        await queue.wait_half_empty()
+    assert not scope.cancelled_caught

@@ -117,7 +117,11 @@ class MessageQueue:
         Half, and not one message: otherwise a slow reader makes the two sides
         take turns message by message.
         """
-        self._writable = trio.Event()
+        if self._is_half_empty:
+            await trio.lowlevel.checkpoint()
+            return
+        if self._writable is None:
+            self._writable = trio.Event()
         await self._writable.wait()
 
     def wake(self) -> None:
