@@ -16,6 +16,7 @@ from trio_wsguard.cli import main
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a child there")
 PATIENCE: Final = 30.0  # seconds; only a failing test ever waits so long
 
 # Prints its port; each client gets a hostile feed, until it asks for the end.

@@ -19,20 +19,10 @@ from trio_wsguard.cli.demo_server import open_demo_server
 from trio_wsguard.cli.record import Recorder, RecordOptions, open_recorder
 from trio_wsguard.cli.recording import read_recording
 
-from .kit import feed_server, finish, run, spawn
+from .kit import finish, needs_signals, run, spawn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a child there")
-
-
-@pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    """Give the port of a server that sends a hostile feed."""
-    with feed_server() as number:
-        yield number
 
 
 def records(path: Path) -> list[dict[str, Any]]:

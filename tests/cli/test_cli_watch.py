@@ -10,21 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .kit import feed_server, finish, run, spawn
+from .kit import feed_server, finish, needs_signals, run, spawn
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
     from pathlib import Path
-
-needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a child there")
-
-
-@pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    """Give the port of a server that sends a hostile feed."""
-    with feed_server() as number:
-        yield number
 
 
 def closed_port() -> int:

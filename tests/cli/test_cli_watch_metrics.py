@@ -7,23 +7,12 @@ import signal
 import socket
 import sys
 import urllib.request
-from typing import TYPE_CHECKING
 
 import pytest
 
-from .kit import PATIENCE, feed_server, finish, run, spawn
+from .kit import PATIENCE, finish, run, spawn
 
 pytest.importorskip("prometheus_client")
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    """Give the port of a server that sends a feed."""
-    with feed_server() as number:
-        yield number
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a child there")

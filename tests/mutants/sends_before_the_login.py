@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from unittest import mock
 
-from trio_wsguard import Connection, ConnectionState, GuardedWebSocket
+from trio_wsguard import Connection, ConnectionState
+from trio_wsguard._shell.supervisor import Supervisor
 from trio_wsguard.testing.conformance import Parts
 
 if TYPE_CHECKING:
@@ -17,12 +18,12 @@ CAUGHT_BY = "on_connect_sends_first"
 
 @contextmanager
 def mutated() -> Iterator[Parts]:
-    def hasty(self: GuardedWebSocket) -> Connection | None:
+    def hasty(self: Supervisor) -> Connection | None:
         states = (ConnectionState.CONNECTED, ConnectionState.CONNECTING)
-        connection = self._supervisor.connection
+        connection = self.connection
         if self.state not in states or connection is None:
             return None
         return connection if hasattr(connection, "transport") else None
 
-    with mock.patch.object(GuardedWebSocket, "_live", property(hasty)):
+    with mock.patch.object(Supervisor, "live", property(hasty)):
         yield Parts()

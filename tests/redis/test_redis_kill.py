@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 
 KILLS = 50
 CHILD = Path(__file__).with_name("lease_child.py")
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Unclosed <MemoryObject:ResourceWarning",
-    "ignore:Exception ignored in.*MemoryObject:pytest.PytestUnraisableExceptionWarning",
-)
 
 
 @pytest.fixture

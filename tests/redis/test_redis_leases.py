@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from .conftest import RedisServer
 
 SHORT = LeasePolicy(duration=0.6, margin=0.1, retry_interval=0.05)
-# coredis leaves memory streams of anyio to the garbage collector, which warns of it.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Unclosed <MemoryObject:ResourceWarning",
-    "ignore:Exception ignored in.*MemoryObject:pytest.PytestUnraisableExceptionWarning",
-)
 
 
 async def test_one_owner_at_a_time(redis: RedisServer) -> None:

@@ -13,7 +13,6 @@ from trio_wsguard._core.state import (
     CONNECTED,
     CONNECTING,
     FAILED,
-    RECONNECTING,
     ConnectionState,
 )
 from trio_wsguard._errors import ConnectionClosedError, IllegalTransitionError, PolicyError
@@ -82,12 +81,8 @@ class GuardedWebSocket:
     @property
     def subprotocol(self) -> str | None:
         """The subprotocol of the present connection; ``None`` while there is none."""
-        connection = self._live
+        connection = self._supervisor.live
         return None if connection is None else connection.subprotocol
-
-    @property
-    def _live(self) -> Connection | None:
-        return self._supervisor.live
 
     @property
     def closed(self) -> CloseReason | None:
@@ -137,8 +132,8 @@ class GuardedWebSocket:
 
     def _check_more(self) -> None:
         """Refuse to wait for messages that can no longer come."""
-        self._check_open()
-        self._check_alive()
+        self._supervisor.check_open()
+        self._supervisor.check_alive()
 
     def __aiter__(self) -> GuardedWebSocket:
         return self
@@ -179,20 +174,14 @@ class GuardedWebSocket:
         if self._outgoing is not None:
             return await self._outgoing.send(checked)
         while True:
-            self._check_open()
-            self._check_alive()
-            connection = self._live
+            self._supervisor.check_open()
+            self._supervisor.check_alive()
+            connection = self._supervisor.live
             if connection is not None:
                 if await connection.writer.try_send(checked):
                     return None
                 await self._journal.wait_state(_NOT_CONNECTED)
             await self._journal.wait_state(_SETTLED)
-
-    def _check_open(self) -> None:
-        self._supervisor.check_open()
-
-    def _check_alive(self) -> None:
-        self._supervisor.check_alive()
 
     # --- waiting and listening ---------------------------------------------------
 
@@ -214,13 +203,13 @@ class GuardedWebSocket:
             ConnectionClosedError: The peer closed for good.
             trio.ClosedResourceError: This side closed it.
         """
-        self._check_open()
-        connection = self._live
+        self._supervisor.check_open()
+        connection = self._supervisor.live
         if connection is not None and connection.ending is not None:
             await self._journal.wait_state(_NOT_CONNECTED)  # it is lost, and about to be told so
         while await self._journal.wait_state(_SETTLED) is not CONNECTED:
-            self._check_open()
-            self._check_alive()
+            self._supervisor.check_open()
+            self._supervisor.check_alive()
 
     @asynccontextmanager
     async def events(self, max_queue: int = 1024) -> AsyncIterator[EventStream]:
@@ -247,24 +236,22 @@ class GuardedWebSocket:
 
     def reconnect_now(self) -> None:
         """Cut the backoff short (the network came back); nothing in other states."""
-        self._check_open()
-        if self.state is RECONNECTING:
-            self._supervisor.wishes.is_hurried = True
-            self._wake()
+        self._supervisor.check_open()
+        self._supervisor.hurry()
 
     def force_reconnect(self, reason: str = "forced") -> None:
         """Drop the present connection or attempt and begin anew; no failure is counted."""
-        self._check_open()
+        self._supervisor.check_open()
         self._supervisor.begin_anew(reason)
 
     def reset(self) -> None:
         """Forget the failures; FAILED moves on to RECONNECTING."""
-        self._check_open()
+        self._supervisor.check_open()
         self._supervisor.reset()
 
     def disconnect(self) -> None:
         """Drop the connection and rest in DISCONNECTED until `connect`."""
-        self._check_open()
+        self._supervisor.check_open()
         self._supervisor.wishes.is_wanted = False
         self._wake()
         close = (NORMAL_CLOSURE, "")
@@ -276,7 +263,7 @@ class GuardedWebSocket:
         Raises:
             IllegalTransitionError: The guard is FAILED: `reset` it.
         """
-        self._check_open()
+        self._supervisor.check_open()
         if self.state is FAILED:
             raise IllegalTransitionError(FAILED, CONNECTING)
         self._supervisor.wishes.is_wanted = True

@@ -156,6 +156,10 @@ class Outgoing:
     def statistics(self) -> BufferStatistics | OutboxStatistics | None:
         """Freeze all figures; ``None`` where nothing is kept."""
 
+    def _check(self) -> None:
+        self.gate.check_open()
+        self.gate.check_alive()
+
     # --- receipts ----------------------------------------------------------------
 
     async def wait_ended(self, delivery: Delivery) -> None:
@@ -183,8 +187,7 @@ class FailingOutgoing(Outgoing):
         Raises:
             NotConnectedError: There is none.
         """
-        self.gate.check_open()
-        self.gate.check_alive()
+        self._check()
         connection = self.gate.live
         if connection is None:
             await trio.lowlevel.checkpoint()
@@ -231,10 +234,6 @@ class BufferedOutgoing(Outgoing):
                 if delivery is not None:
                     return Receipt(delivery, self)
                 await self._room.park()
-
-    def _check(self) -> None:
-        self.gate.check_open()
-        self.gate.check_alive()
 
     async def _send_directly(self, message: Message) -> bool:
         connection = self.gate.live
@@ -334,10 +333,6 @@ class OutboxOutgoing(Outgoing):
     async def send(self, message: Message) -> Receipt:
         """Put it into the outbox."""
         return Receipt(await self._outbox.put(message, check=self._check), self)
-
-    def _check(self) -> None:
-        self.gate.check_open()
-        self.gate.check_alive()
 
     def start(self, nursery: trio.Nursery) -> None:  # noqa: ARG002 - it needs no task
         """Be the one who is told what ends in the outbox."""

@@ -136,7 +136,12 @@ class Supervisor:
 
     def begin_anew(self, reason: str) -> None:
         """Drop the present connection or attempt, or cut the backoff short."""
-        if not self.end_connection(Ending(reason=reason)) and self.state is RECONNECTING:
+        if not self.end_connection(Ending(reason=reason)):
+            self.hurry()
+
+    def hurry(self) -> None:
+        """Cut the backoff short; nothing in other states."""
+        if self.state is RECONNECTING:
             self.wishes.is_hurried = True
             self.wishes.woken.set()
 

@@ -18,7 +18,7 @@ from trio_wsguard.cli.bench import BenchOptions, run_bench
 from trio_wsguard.cli.conformance import ConformanceOptions, run_conformance
 from trio_wsguard.cli.demo import DEFAULT_SECONDS, MIN_SECONDS, DemoOptions, run_demo
 from trio_wsguard.cli.export import export
-from trio_wsguard.cli.options import HEADERS, INSECURE
+from trio_wsguard.cli.options import CONTEXT, HEADERS, INSECURE
 from trio_wsguard.cli.report_command import recording, report
 from trio_wsguard.cli.watch import HEARTBEATS, METRICS_PORT, POLICIES, WatchOptions, run_watch
 
@@ -68,7 +68,6 @@ Examples:
   trio-wsguard bench wss://feed.example/v1 --count 100 --plot latency.png
   trio-wsguard bench ws://localhost:8080 --pause 0 --json | jq .p99
 """
-_CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 def run(argv: Sequence[str] | None = None) -> int:
@@ -129,7 +128,7 @@ def _let_go_of_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-@click.group(context_settings=_CONTEXT, invoke_without_command=True, epilog=_EXAMPLES)
+@click.group(context_settings=CONTEXT, invoke_without_command=True, epilog=_EXAMPLES)
 @click.version_option(package_name="trio-wsguard", prog_name=_PROGRAM)
 @click.pass_context
 def cli(context: click.Context) -> None:
@@ -149,7 +148,7 @@ def _check_seconds(_context: click.Context, _option: click.Parameter, value: flo
     return value
 
 
-@cli.command(context_settings=_CONTEXT, epilog=_DEMO_EXAMPLES)
+@cli.command(context_settings=CONTEXT, epilog=_DEMO_EXAMPLES)
 @click.option(
     "--seconds",
     type=float,
@@ -170,7 +169,7 @@ def demo(seconds: float, record: RecordOptions) -> int:
     return _run_async(run_demo, DemoOptions(total=seconds, record=record))
 
 
-@cli.command(context_settings=_CONTEXT, epilog=_WATCH_EXAMPLES)
+@cli.command(context_settings=CONTEXT, epilog=_WATCH_EXAMPLES)
 @click.argument("url")
 @HEADERS
 @click.option(
@@ -250,7 +249,7 @@ def watch(
 cli.add_command(report)
 
 
-@cli.command(context_settings=_CONTEXT, epilog=_CONFORMANCE_EXAMPLES)
+@cli.command(context_settings=CONTEXT, epilog=_CONFORMANCE_EXAMPLES)
 @click.option("--transport", metavar="PKG.MOD:FACTORY", help="A transport factory, or a name.")
 @click.option(
     "--backoff",
@@ -320,7 +319,7 @@ def _check_pause(_context: click.Context, _option: click.Parameter, value: float
     return value
 
 
-@cli.command(context_settings=_CONTEXT, epilog=_BENCH_EXAMPLES)
+@cli.command(context_settings=CONTEXT, epilog=_BENCH_EXAMPLES)
 @click.argument("url")
 @click.option(
     "--count",

@@ -8,10 +8,10 @@ from typing import IO, Final
 import click
 
 from trio_wsguard._core.rates import RATE_WINDOW
+from trio_wsguard.cli.options import CONTEXT
 from trio_wsguard.instrumentation.dashboard import grafana_dashboard
 from trio_wsguard.instrumentation.export import prometheus_rules
 
-_CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _EXAMPLES: Final = """\b
 Examples:
   trio-wsguard export prometheus-rules --output /etc/prometheus/wsguard.yml
@@ -55,7 +55,7 @@ def _check_window(_context: click.Context, _option: click.Parameter, value: floa
     return value
 
 
-@click.group(context_settings=_CONTEXT, epilog=_EXAMPLES)
+@click.group(context_settings=CONTEXT, epilog=_EXAMPLES)
 def export() -> None:
     """Write what Prometheus and Grafana need to watch over guards.
 
@@ -67,7 +67,7 @@ def export() -> None:
 
 @export.command(
     name="prometheus-rules",
-    context_settings=_CONTEXT,
+    context_settings=CONTEXT,
     epilog=_RULES_EXAMPLES,
     short_help="The documented alerts, for Prometheus.",
 )
@@ -93,7 +93,7 @@ def rules_command(window: float, output: IO[str]) -> None:
 
 @export.command(
     name="grafana-dashboard",
-    context_settings=_CONTEXT,
+    context_settings=CONTEXT,
     epilog=_DASHBOARD_EXAMPLES,
     short_help="All metrics on a page of Grafana.",
 )

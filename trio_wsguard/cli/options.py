@@ -1,10 +1,12 @@
-"""Options that several commands have."""
+"""What several commands have in common."""
 
 from __future__ import annotations
 
 from typing import Final
 
 import click
+
+CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 def _read_headers(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from trio_wsguard.cli.options import CONTEXT
 from trio_wsguard.cli.record import RecordOptions
 from trio_wsguard.cli.recording import Recording, RecordingError, read_recording
 from trio_wsguard.cli.report_page import render_page
@@ -50,7 +51,7 @@ def recording(command: Callable[..., int]) -> Callable[..., int]:
 
 
 @click.command(
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings=CONTEXT,
     epilog=_EXAMPLES,
 )
 @click.argument("file", type=_FILE)

@@ -153,18 +153,6 @@ _LEVEL: Final = Label.of("level", wsguard.AlertLevel)
 _BOUNDS: Final = Label("le", (*map(str, wsguard.RESPONSE_TIME_BUCKETS), INFINITE))
 
 
-def _counter(name: str, figure: str, about: str, advice: str, *, unit: str = "") -> Metric:
-    return Metric(
-        name=f"wsguard_{name}_total",
-        kind=MetricKind.COUNTER,
-        help=about,
-        advice=advice,
-        figure=figure,
-        unit=unit,
-        read=_figure(figure),
-    )
-
-
 def _gauge(name: str, figure: str, about: str, advice: str, *, unit: str = "") -> Metric:
     return Metric(
         name=f"wsguard_{name}",
@@ -175,6 +163,11 @@ def _gauge(name: str, figure: str, about: str, advice: str, *, unit: str = "") -
         unit=unit,
         read=_figure(figure),
     )
+
+
+def _counter(name: str, figure: str, about: str, advice: str, *, unit: str = "") -> Metric:
+    gauge = _gauge(f"{name}_total", figure, about, advice, unit=unit)
+    return attrs.evolve(gauge, kind=MetricKind.COUNTER)
 
 
 def _timestamp(name: str, figure: str, about: str, advice: str) -> Metric:

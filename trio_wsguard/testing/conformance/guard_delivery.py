@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import trio_wsguard as wsguard
 from trio_wsguard.testing import strategies
 from trio_wsguard.testing.conformance.guard_messages import brief, share_of
-from trio_wsguard.testing.conformance.guard_sending import say_hello
+from trio_wsguard.testing.conformance.guard_sending import crowded, say_hello
 from trio_wsguard.testing.conformance.guard_states import Wish, grant, span, wishes, worlds
 from trio_wsguard.testing.conformance.life import Life, World, open_life, policy_for
 from trio_wsguard.testing.conformance.producers import Order, orders
@@ -20,7 +20,6 @@ from trio_wsguard.testing.conformance.property import Arm, property_of
 from trio_wsguard.testing.conformance.stage import open_stage
 from trio_wsguard.testing.conformance.steps import at_step
 from trio_wsguard.testing.conformance.violation import expect
-from trio_wsguard.testing.faults import Direction, ShortBuffer
 from trio_wsguard.testing.peer import Accept, Drop, Reject, Script, Silence, Wait
 
 if TYPE_CHECKING:
@@ -77,18 +76,6 @@ def _buffers() -> st.SearchStrategy[wsguard.BufferPolicy]:
         max_bytes=st.sampled_from([2**24, 12_000]),
         max_age=st.none() | strategies.seconds(0.25, 60),
         overflow=st.sampled_from(["block", "error", "drop_oldest"]),
-    )
-
-
-def _crowded(run: Run) -> st.SearchStrategy[World]:
-    """Draw a world; in half of them, a large message does not fit into the buffers."""
-    if run.arm is Arm.LOOPBACK:
-        return worlds(run)
-    short = ShortBuffer(size=1000, direction=Direction.UP)
-    return st.builds(
-        lambda world, faults: attrs.evolve(world, faults=(*world.faults, *faults)),
-        worlds(run),
-        st.sampled_from([(), (short,)]),
     )
 
 
@@ -151,7 +138,7 @@ def every_message_is_accounted_for(run: Run) -> None:
 
     run.for_all(
         {
-            "world": _crowded(run),
+            "world": crowded(run),
             "policy": _buffers(),
             "wanted": _producers(run),
             "asked": wishes(run),
@@ -221,7 +208,7 @@ def nothing_newer_passes_the_flush(run: Run) -> None:
     sizes = st.lists(st.sampled_from([1, 100, 5_000]), max_size=8)
     run.for_all(
         {
-            "world": _crowded(run),
+            "world": crowded(run),
             "sizes": st.lists(sizes, min_size=1, max_size=3),
             "waiting": st.integers(0, 6),
         },

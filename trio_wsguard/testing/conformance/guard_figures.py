@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import trio_wsguard as wsguard
 from trio_wsguard.testing import strategies
-from trio_wsguard.testing.conformance.guard_states import Wish, grant, wishes
+from trio_wsguard.testing.conformance.guard_states import Wish, grant, wishes, worlds
 from trio_wsguard.testing.conformance.life import Life, World, open_life
 from trio_wsguard.testing.conformance.property import property_of
 from trio_wsguard.testing.conformance.violation import expect
@@ -26,18 +26,8 @@ if TYPE_CHECKING:
     from trio_wsguard.testing.trace import Trace
 
 _S: Final = wsguard.ConnectionState
-_SEEDS: Final = st.integers(0, 2**16)
 _EPS: Final = 1e-6
 _Timed = wsguard.StateChange | wsguard.Anomaly | wsguard.Recovery
-
-
-def _worlds() -> st.SearchStrategy[World]:
-    return st.builds(
-        World,
-        scripts=strategies.servers(),
-        faults=strategies.fault_plans().map(tuple),
-        seed=_SEEDS,
-    )
 
 
 @property_of("guard", rows=(33,))
@@ -60,7 +50,7 @@ def time_runs_forward(run: Run) -> None:
             f"connected for {connected:g} of {elapsed:g} s, told is a ratio of {ratio:g}",
         )
 
-    run.for_all({"world": _worlds(), "asked": wishes(run)}, check, share=0.5)
+    run.for_all({"world": worlds(run), "asked": wishes(run)}, check, share=0.5)
 
 
 def _connected_seconds(life: Life, now: float) -> float:
@@ -95,7 +85,7 @@ def figures_add_up(run: Run) -> None:
         expect(connected <= sent, f"{connected} connections, {sent} were accepted")
         expect(figures.beats_answered <= figures.beats_sent, "more answers than beats")
 
-    run.for_all({"world": _worlds(), "asked": wishes(run)}, check, share=0.5)
+    run.for_all({"world": worlds(run), "asked": wishes(run)}, check, share=0.5)
 
 
 @property_of("guard", rows=(35,))
@@ -117,7 +107,7 @@ def asking_changes_nothing(run: Run) -> None:
         status = _status(score, state)
         expect(health.status is status, f"the status is {health.status.name}, not {status.name}")
 
-    run.for_all({"world": _worlds(), "at": strategies.seconds(0, 120)}, check, share=0.5)
+    run.for_all({"world": worlds(run), "at": strategies.seconds(0, 120)}, check, share=0.5)
 
 
 def _status(score: float, state: wsguard.ConnectionState) -> wsguard.HealthStatus:
@@ -145,7 +135,7 @@ def gaps_are_told(run: Run) -> None:
         told = [(gap.lost_at, gap.ready_at) for gap in life.told(wsguard.Gap)]
         expect(told == wanted, f"told {told}, there were {wanted}")
 
-    run.for_all({"world": _worlds()}, check, share=0.5)
+    run.for_all({"world": worlds(run)}, check, share=0.5)
 
 
 @property_of("guard", rows=(38,))
@@ -157,7 +147,7 @@ def same_seed_same_trace(run: Run) -> None:
         expect(len(one) > 0, "nothing happened")
         expect(one == two, f"two runs part at {one.difference(two)}")
 
-    run.for_all({"world": _worlds(), "asked": wishes(run)}, check, share=0.3)
+    run.for_all({"world": worlds(run), "asked": wishes(run)}, check, share=0.3)
 
 
 def _trace(run: Run, world: World, asked: list[Wish]) -> Trace:
@@ -185,7 +175,7 @@ def the_wall_clock_decides_nothing(run: Run) -> None:
         expect(plain == jumping, f"with a jump of {jump:g} s: {plain.difference(jumping)}")
 
     jumps = st.sampled_from([86_400.0, -86_400.0, 0.5, -1e9])
-    run.for_all({"world": _worlds(), "jump": jumps}, check, share=0.5)
+    run.for_all({"world": worlds(run), "jump": jumps}, check, share=0.5)
 
 
 def _jumping(jump: float) -> Callable[[], float]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import trio_wsguard as wsguard
 from trio_wsguard.testing import strategies
-from trio_wsguard.testing.conformance.guard_states import Wish, grant, wishes
+from trio_wsguard.testing.conformance.guard_states import Wish, grant, wishes, worlds
 from trio_wsguard.testing.conformance.life import Life, World, open_life, policy_for
 from trio_wsguard.testing.conformance.property import property_of
 from trio_wsguard.testing.conformance.violation import expect
@@ -31,15 +31,6 @@ _RULES: Final = (
         level=wsguard.AlertLevel.WARNING,
     ),
 )
-
-
-def _worlds() -> st.SearchStrategy[World]:
-    return st.builds(
-        World,
-        scripts=strategies.servers(),
-        faults=strategies.fault_plans().map(tuple),
-        seed=st.integers(0, 2**16),
-    )
 
 
 def _policy(run: Run, interval: float) -> wsguard.GuardPolicy:
@@ -63,7 +54,9 @@ def alerts_come_in_pairs(run: Run) -> None:
                 expect(two.at >= one.at + interval - _EPS, f"{rule.name}: twice in {interval} s")
 
     intervals = st.sampled_from([0.5, 5.0, 15.0])
-    run.for_all({"world": _worlds(), "asked": wishes(run), "interval": intervals}, check, share=0.3)
+    run.for_all(
+        {"world": worlds(run), "asked": wishes(run), "interval": intervals}, check, share=0.3
+    )
 
 
 def _alerts(life: Life) -> list[wsguard.Alert]:
@@ -92,7 +85,7 @@ def alerts_agree_with_the_figures(run: Run) -> None:
                 f"{rule.figure} is {value}, and of the alerts {sorted(is_open)} are open",
             )
 
-    run.for_all({"world": _worlds(), "at": strategies.seconds(30, 600)}, check, share=0.3)
+    run.for_all({"world": worlds(run), "at": strategies.seconds(30, 600)}, check, share=0.3)
 
 
 def _is_enough(rule: wsguard.AlertRule, rates: wsguard.Rates) -> bool:
@@ -119,7 +112,7 @@ def raised_alerts_were_due(run: Run) -> None:
             expect(alert.value == rate, f"told was a rate of {alert.value:g}, it was {rate:g}")
             expect(rate > alert.rule.threshold, f"raised at a rate of {rate:g}")
 
-    run.for_all({"world": _worlds()}, check, share=0.3)
+    run.for_all({"world": worlds(run)}, check, share=0.3)
 
 
 def _outcomes(life: Life) -> list[tuple[float, bool]]:
@@ -153,7 +146,7 @@ def health_is_told_as_it_changes(run: Run) -> None:
                 status = event.status
         expect(status is wsguard.HealthStatus.DOWN, f"{status.name} after the end")
 
-    run.for_all({"world": _worlds(), "asked": wishes(run)}, check, share=0.3)
+    run.for_all({"world": worlds(run), "asked": wishes(run)}, check, share=0.3)
 
 
 @property_of("guard")

@@ -47,7 +47,7 @@ _END: Final = "end:"
 _NEVER_SENT: Final = (Outcome.LOST, Outcome.FAILED, Outcome.CLOSED)
 
 
-def _crowded(run: Run) -> st.SearchStrategy[World]:
+def crowded(run: Run) -> st.SearchStrategy[World]:
     """Draw a world; in half of them, a large message does not fit into the buffers."""
     if run.arm is Arm.LOOPBACK:
         return worlds(run)
@@ -108,7 +108,7 @@ def a_send_has_one_outcome(run: Run) -> None:
     wanted = st.lists(orders(run), min_size=1, max_size=3)
     run.for_all(
         {
-            "world": _crowded(run),
+            "world": crowded(run),
             "wanted": wanted,
             "asked": wishes(run),
             "limit": st.none() | st.integers(1, 3),
@@ -206,7 +206,7 @@ def sends_keep_their_order(run: Run) -> None:
                 _expect_prefix(generation, there, log)
 
     wanted = st.lists(orders(run, 8, rest=4), min_size=1, max_size=3)
-    run.for_all({"world": _crowded(run), "wanted": wanted}, check, share=share_of(run, 0.4))
+    run.for_all({"world": crowded(run), "wanted": wanted}, check, share=share_of(run, 0.4))
 
 
 def _expect_prefix(generation: int, there: Sequence[Message], log: Sequence[Sent]) -> None:
@@ -244,7 +244,7 @@ def on_connect_sends_first(run: Run) -> None:
     login = strategies.seconds(0, 3) if run.arm is Arm.SIMULATED else st.just(0.001)
     run.for_all(
         {
-            "world": _crowded(run),
+            "world": crowded(run),
             "logins": st.integers(1, 3),
             "login": login,
             "wanted": orders(run, rest=2),
