@@ -66,8 +66,9 @@ class _Window:
 class RateWindow(_Window):
     """What went well and what did not, over a sliding window.
 
-    O(1) amortised; where more samples fall into the window than it may hold,
-    the oldest make room.
+    To add is O(1), but for one short move of memory when old samples go; a rate is
+    summed when it is asked for. Where more samples fall into the window than it may
+    hold, the oldest make room.
 
     Args:
         window: Seconds that a sample counts.
