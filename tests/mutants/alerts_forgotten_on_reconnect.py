@@ -22,7 +22,7 @@ CAUGHT_BY = "alerts_come_in_pairs"
 
 @contextmanager
 def mutated() -> Iterator[Parts]:
-    look, move = Observer._look, Journal.move
+    look, move = Observer.look, Journal.move
     reconnected: set[int] = set()
 
     def moving(self: Journal, state: ConnectionState, reason: str, **details: Any) -> None:
@@ -38,7 +38,7 @@ def mutated() -> Iterator[Parts]:
         look(self, now)
 
     with (
-        mock.patch.object(Observer, "_look", forgetful),
+        mock.patch.object(Observer, "look", forgetful),
         mock.patch.object(Journal, "move", moving),
     ):
         yield Parts()

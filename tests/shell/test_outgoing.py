@@ -397,8 +397,10 @@ async def test_an_idle_buffer_keeps_no_task(net: Net) -> None:
     """A connection with nothing to flush has no task more than without a buffer."""
     net.script(accept(idle))
     async with net.open() as ws:
+        await trio.testing.wait_all_tasks_blocked()
         without = trio.lowlevel.current_statistics().tasks_living
     async with net.open(send_mode="buffer") as ws:
+        await trio.testing.wait_all_tasks_blocked()
         assert trio.lowlevel.current_statistics().tasks_living == without
         await offline(ws)
         receipt = await ws.send_message("a")

@@ -5,6 +5,10 @@ from __future__ import annotations
 import trio
 
 
+def _wake_at_once(_: object) -> trio.lowlevel.Abort:
+    return trio.lowlevel.Abort.SUCCEEDED
+
+
 class Alarm:
     """One timer for one sleeper."""
 
@@ -21,7 +25,8 @@ class Alarm:
         """
         self._armed_at = trio.current_time()
         with trio.CancelScope(deadline=deadline) as self._scope:
-            await trio.sleep_forever()
+            # As `trio.sleep_forever`, with two frames less to keep for as long.
+            await trio.lowlevel.wait_task_rescheduled(_wake_at_once)
         late = trio.current_time() - max(self._armed_at, self._scope.deadline)
         self._scope = None
         return late

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from trio_wsguard._shell.heartbeats import Heartbeat
     from trio_wsguard._shell.intake import Intake
     from trio_wsguard._shell.journal import Journal
+    from trio_wsguard._shell.observer import Observer
     from trio_wsguard._shell.outgoing import Outgoing
     from trio_wsguard._shell.pace import Pace
     from trio_wsguard._shell.transport import Message, Transport
@@ -54,6 +55,7 @@ class Setup:
     rules: FailureRules
     heartbeat: Heartbeat
     journal: Journal
+    observer: Observer
     queue: MessageQueue
     intake: Intake | None
     rng: Random
@@ -210,7 +212,9 @@ class Connection:
         """
         setup = self.setup
         self.transport, self.stream = transport, stream
-        self.vitals = Vitals(setup.policy, setup.heartbeat, setup.journal, stream, self.end)
+        self.vitals = Vitals(
+            setup.policy, setup.heartbeat, setup.journal, setup.observer, stream, self.end
+        )
         try:
             async with open_flat_nursery() as nursery:
                 self._nursery, self._scope = nursery, nursery.cancel_scope
@@ -241,6 +245,7 @@ class Connection:
         early.wake()
         self._asked.set()
         self.setup.journal.vitals = self.vitals
+        self.setup.observer.rest()
         if self.setup.outgoing is not None:
             # Whoever learns that it is ready finds what waited on its way already.
             self.setup.outgoing.begin_flush(self)
@@ -264,6 +269,7 @@ class Connection:
         self.ending = ending
         if self.is_ready:
             self.setup.journal.monitor.ended(trio.current_time())
+            self.setup.observer.watch()
         else:
             self.inbox.wake()  # on_connect may wait for a message
         if self.setup.pace is not None:

@@ -24,6 +24,7 @@ from trio_wsguard._shell.heartbeats import Heartbeat, MessageHeartbeat, PingHear
 from trio_wsguard._shell.intake import make_intake, make_queue
 from trio_wsguard._shell.journal import Journal
 from trio_wsguard._shell.nursery import open_flat_nursery
+from trio_wsguard._shell.observer import Observer
 from trio_wsguard._shell.outgoing import make_outgoing
 from trio_wsguard._shell.pace import make_pace
 from trio_wsguard._shell.supervisor import CloseReason, Supervisor
@@ -60,6 +61,7 @@ class GuardedWebSocket:
         self._queue = setup.queue
         self._supervisor = supervisor
         self._outgoing = setup.outgoing
+        self._observer = setup.observer
 
     # --- facts -----------------------------------------------------------------
 
@@ -91,7 +93,7 @@ class GuardedWebSocket:
 
     def snapshot(self) -> Snapshot:
         """Freeze all figures."""
-        return self._supervisor.observer.snapshot()
+        return self._observer.snapshot()
 
     def health(self) -> Health:
         """Tell the score, and what it is made of."""
@@ -100,7 +102,7 @@ class GuardedWebSocket:
     @property
     def open_alerts(self) -> tuple[AlertRaised, ...]:
         """The alerts raised and not yet resolved, in the order of the rules."""
-        return self._supervisor.observer.open_alerts
+        return self._observer.open_alerts
 
     # --- messages --------------------------------------------------------------
 
@@ -390,16 +392,19 @@ async def open_guarded_websocket(
     )
     journal = Journal(name_of(url) if name is None else name, policy)
     intake = make_intake(message_key, dedup, journal.monitor.counters)
+    queue = make_queue(policy.max_queue, policy.max_queue_bytes, intake)
+    outgoing = make_outgoing(send_mode, buffer, outbox)
     setup = Setup(
         policy=policy,
         rules=policy.rules,
         heartbeat=heartbeat,
         journal=journal,
-        queue=make_queue(policy.max_queue, policy.max_queue_bytes, intake),
+        observer=Observer(policy, journal, queue, outgoing),
+        queue=queue,
         intake=intake,
         rng=_CHANCE if rng is None else rng,
         on_connect=on_connect,
-        outgoing=make_outgoing(send_mode, buffer, outbox),
+        outgoing=outgoing,
         pace=make_pace(send_rate),
     )
     supervisor = Supervisor(setup, opener)
@@ -409,7 +414,7 @@ async def open_guarded_websocket(
             if setup.outgoing is not None:
                 setup.outgoing.start(nursery)
             nursery.start_soon(supervisor.run)
-            nursery.start_soon(supervisor.observer.run)
+            setup.observer.start(nursery, supervisor.begin_anew)
             try:
                 if wait:
                     await guard.wait_connected()

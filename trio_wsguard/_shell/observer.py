@@ -1,7 +1,8 @@
 """Looks at a guard's figures again and again: health, alerts, states that are stuck.
 
-It is one task of the guard, beside its connections: most of what it looks for
-shows when there is none.
+As long as a connection is ready, its watchdog has the observer look. It is a task
+of the guard's own only while there is none, which is when most of what it looks
+for shows: an idle guard is spared that task's memory.
 """
 
 from __future__ import annotations
@@ -21,25 +22,48 @@ if TYPE_CHECKING:
 
     from trio_wsguard._core.alerts import AlertRaised
     from trio_wsguard._core.health import Snapshot
-    from trio_wsguard._shell.connection import Setup
+    from trio_wsguard._policy import GuardPolicy
+    from trio_wsguard._shell.journal import Journal
+    from trio_wsguard._shell.outgoing import Outgoing
+    from trio_wsguard._shell.queue import MessageQueue
 
 
 class Observer:
     """Sees what no single event shows.
 
     Args:
-        setup: What the guard's connections share.
-        begin_anew: Drops the present connection or attempt, for a reason.
+        policy: The guard's settings.
+        journal: What it knows.
+        queue: Messages that wait for the application.
+        outgoing: Those that wait to be sent.
     """
 
-    def __init__(self, setup: Setup, begin_anew: Callable[[str], None]) -> None:
-        self._policy = setup.policy
-        self._journal = setup.journal
-        self._queue = setup.queue
-        self._outgoing = setup.outgoing
-        self._begin_anew = begin_anew
-        alerts = setup.policy.alerts
+    def __init__(
+        self,
+        policy: GuardPolicy,
+        journal: Journal,
+        queue: MessageQueue,
+        outgoing: Outgoing | None,
+    ) -> None:
+        self._policy = policy
+        self._journal = journal
+        self._queue = queue
+        self._outgoing = outgoing
+        self._nursery: trio.Nursery
+        self._begin_anew: Callable[[str], None]
+        self._watch: trio.CancelScope | None = None
+        alerts = policy.alerts
         self._alerts = Alerts(trio.current_time(), alerts.rules, alerts.interval)
+
+    def start(self, nursery: trio.Nursery, begin_anew: Callable[[str], None]) -> None:
+        """Begin.
+
+        Args:
+            nursery: The guard's own.
+            begin_anew: Drops the present connection or attempt, for a reason.
+        """
+        self._nursery, self._begin_anew = nursery, begin_anew
+        self.watch()
 
     @property
     def open_alerts(self) -> tuple[AlertRaised, ...]:
@@ -51,13 +75,26 @@ class Observer:
         outgoing = None if self._outgoing is None else self._outgoing.statistics()
         return self._journal.snapshot(len(self._queue), outgoing)
 
-    async def run(self) -> None:
-        """Look, whenever something may be due."""
-        while True:
-            await trio.sleep_until(self._next_deadline(trio.current_time()))
-            self._look(trio.current_time())
+    def watch(self) -> None:
+        """Look from a task of its own: there is no watchdog that would."""
+        if self._watch is None:
+            self._watch = trio.CancelScope()
+            self._nursery.start_soon(self._run, self._watch)
 
-    def _next_deadline(self, now: float) -> float:
+    def rest(self) -> None:
+        """Leave it to a watchdog, or to nobody."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    async def _run(self, scope: trio.CancelScope) -> None:
+        with scope:
+            while True:
+                await trio.sleep_until(self.next_deadline(trio.current_time()))
+                self.look(trio.current_time())
+
+    def next_deadline(self, now: float) -> float:
+        """Tell when to look again, in monotonic seconds."""
         deadline = self._alerts.next_deadline()
         if not self._journal.is_open(AnomalyKind.STUCK):
             # A state entered while it sleeps is stuck no sooner than a timeout from now.
@@ -65,7 +102,8 @@ class Observer:
             deadline = min(deadline, soonest, self._journal.monitor.stuck_at)
         return deadline
 
-    def _look(self, now: float) -> None:
+    def look(self, now: float) -> None:
+        """Look at what is due."""
         journal = self._journal
         journal.assess()
         if now >= journal.monitor.stuck_at and not journal.is_open(AnomalyKind.STUCK):
@@ -83,6 +121,7 @@ class Observer:
             self._begin_anew("stuck")
 
     def finish(self) -> None:
-        """Resolve what is open: the guard is over."""
+        """Resolve what is open: the guard is over, and nobody looks again."""
+        self.rest()
         for alert in self._alerts.finish(trio.current_time(), time.time()):
             self._journal.publish(alert)

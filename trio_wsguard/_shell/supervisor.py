@@ -33,7 +33,6 @@ from trio_wsguard._shell.attempt import Attempt, Opener
 from trio_wsguard._shell.connection import Connection, Setup
 from trio_wsguard._shell.ending import NORMAL_CLOSURE, Ending, timed_out
 from trio_wsguard._shell.flag import Flag
-from trio_wsguard._shell.observer import Observer
 
 if TYPE_CHECKING:
     from trio_wsguard._core.failure import Failure
@@ -69,7 +68,6 @@ class Supervisor:
     Attributes:
         connection: The present or last connection.
         wishes: What the user asked for.
-        observer: What looks at the figures.
         closed: Why the guard is closed; ``None`` as long as it is not.
         is_over: Set once nothing will happen any more.
     """
@@ -82,7 +80,6 @@ class Supervisor:
         self._setup = setup
         self._opener = opener
         self._journal = setup.journal
-        self.observer = Observer(setup, self.begin_anew)
         self._next: Retry | GiveUp = Retry(0.0)
         self._retry_at = 0.0  # of the backoff that runs, in monotonic seconds
         self._attempt_number = 0
@@ -182,7 +179,7 @@ class Supervisor:
             self._journal.move(DISCONNECTED, reason)
         self.closed = self.closed or close or CloseReason(NORMAL_CLOSURE)
         self.is_over.set()
-        self.observer.finish()
+        self._setup.observer.finish()
         self._journal.finish()
         self._setup.queue.finish()
         if self._setup.outgoing is not None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from trio_wsguard._policy import GuardPolicy
     from trio_wsguard._shell.heartbeats import Answer, Heartbeat
     from trio_wsguard._shell.journal import Journal
+    from trio_wsguard._shell.observer import Observer
     from trio_wsguard._shell.transport import Message
     from trio_wsguard._shell.watched import WatchedStream
 
@@ -40,6 +41,7 @@ class Vitals:
         policy: The settings.
         heartbeat: What a beat says.
         journal: Where figures and anomalies go.
+        observer: Who looks at the figures when the watchdog wakes.
         stream: Where traffic and progress are seen.
         end: Called with the ending once a verdict is that it is over.
 
@@ -53,12 +55,14 @@ class Vitals:
         policy: GuardPolicy,
         heartbeat: Heartbeat,
         journal: Journal,
+        observer: Observer,
         stream: WatchedStream,
         end: Callable[[Ending], None],
     ) -> None:
         self._policy = policy
         self._in_messages = None if isinstance(heartbeat, PingHeartbeat) else heartbeat
         self._journal = journal
+        self._observer = observer
         self._monitor = journal.monitor
         self._counters = journal.monitor.counters
         self._stream = stream
@@ -185,7 +189,8 @@ class Vitals:
 
     def next_deadline(self) -> float:
         """Tell when to judge next, in monotonic seconds."""
-        deadline = self._liveness.next_deadline()
+        looks_at = self._observer.next_deadline(trio.current_time())
+        deadline = min(self._liveness.next_deadline(), looks_at)
         if self._journal.is_open(AnomalyKind.FLAPPING):
             deadline = min(deadline, self._monitor.sound_at)
         return deadline
@@ -210,6 +215,8 @@ class Vitals:
             self._obey(verdict)
         if now >= self._monitor.sound_at:
             self._journal.note(Recover(AnomalyKind.FLAPPING))
+        if now >= self._observer.next_deadline(now):
+            self._observer.look(now)
 
     def _obey(self, verdict: Verdict) -> None:
         if isinstance(verdict, SendBeat):

@@ -14,7 +14,7 @@ fragments, so that it holds no pong up for long.
 from __future__ import annotations
 
 import logging
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -40,7 +40,9 @@ from trio_wsguard._shell.transports.common import (
 from trio_wsguard._shell.transports.frames import FrameReader
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
 
     from trio_wsguard._shell.transport import Handshake, Message, OnPong
     from trio_wsguard._shell.watched import WatchedStream
@@ -65,10 +67,9 @@ _GONE: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 _SILENT: Final = logging.Logger("trio_wsguard.websockets", logging.CRITICAL + 1)
 
 
-@asynccontextmanager
-async def open_transport(
+def open_transport(
     stream: WatchedStream, handshake: Handshake, on_pong: OnPong, *, compression: str | None = None
-) -> AsyncIterator[WebSocketsTransport]:
+) -> AbstractAsyncContextManager[WebSocketsTransport]:
     """Open a connection over a stream; see `TransportFactory`.
 
     Args:
@@ -80,13 +81,55 @@ async def open_transport(
     Raises:
         TransportError: The handshake failed.
     """
-    async with open_flat_nursery() as nursery:
-        protocol, early = await _shake_hands(stream, handshake, compression)
-        outlet = _Outlet(stream, protocol, nursery)
-        transport = WebSocketsTransport(stream, protocol, outlet, on_pong, early)
-        yield transport
-        await transport.linger()
-        nursery.cancel_scope.cancel()
+    return _Opening(stream, handshake, on_pong, compression)
+
+
+class _Opening:
+    # A class: a generator's frame would be kept by every connection, for its whole life.
+    __slots__ = (
+        "_compression",
+        "_handshake",
+        "_manager",
+        "_nursery",
+        "_on_pong",
+        "_stream",
+        "_transport",
+    )
+
+    def __init__(
+        self, stream: WatchedStream, handshake: Handshake, on_pong: OnPong, compression: str | None
+    ) -> None:
+        self._stream = stream
+        self._handshake = handshake
+        self._on_pong = on_pong
+        self._compression = compression
+        self._manager = open_flat_nursery()
+
+    async def __aenter__(self) -> WebSocketsTransport:
+        stream = self._stream
+        protocol, early = await _shake_hands(stream, self._handshake, self._compression)
+        # Last of all: what fails before it leaves no nursery to be closed.
+        self._nursery = await self._manager.__aenter__()
+        outlet = _Outlet(stream, protocol, self._nursery)
+        self._transport = WebSocketsTransport(stream, protocol, outlet, self._on_pong, early)
+        return self._transport
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        if exc_type is None:
+            if self._transport.must_linger:
+                self._nursery.start_soon(self._linger)
+            else:
+                self._nursery.cancel_scope.cancel()
+        return await self._manager.__aexit__(exc_type, exc, traceback)
+
+    async def _linger(self) -> None:
+        await self._transport.linger()
+        self._nursery.cancel_scope.cancel()
 
 
 def _protocol(handshake: Handshake, compression: str | None) -> ClientProtocol:
@@ -266,14 +309,17 @@ class WebSocketsTransport:
             while not self._reader.is_over:
                 await self._read()
 
+    @property
+    def must_linger(self) -> bool:
+        """Whether a close handshake has just been done."""
+        return self._protocol.close_sent is not None and self._reader.is_over
+
     async def linger(self) -> None:
         """Let our close frame go out, and give the peer a moment to close TCP first.
 
         What still comes is read and thrown away: a socket closed with bytes
         unread resets the connection, and the peer may never see our frame.
         """
-        if self._protocol.close_sent is None or not self._reader.is_over:
-            return
         with trio.move_on_after(CLOSE_GRACE), suppress(*_GONE):
             await self._outlet.flushed.wait()
             while not self._stream.ended.is_set():
