@@ -36,12 +36,21 @@ async def _listen(ws: wsguard.GuardedWebSocket) -> None:
         await anext(events)
 
 
+async def _send_on(ws: wsguard.GuardedWebSocket) -> None:
+    # Where peers act and faults begin, at quarters of seconds, a send is under way.
+    for _ in range(100):
+        with suppress(wsguard.ConnectionLostError):
+            await ws.send_message("x" * 2**17)
+        await trio.sleep(0.25)
+
+
 _CALLS: Final[dict[str, Callable[[wsguard.GuardedWebSocket], Awaitable[object]]]] = {
     "get_message": lambda ws: ws.get_message(),
     "get_messages": lambda ws: ws.get_messages(),
     "anext": lambda ws: anext(ws),
     "send_message": lambda ws: ws.send_message("x"),
     "a long send_message": lambda ws: ws.send_message("x" * 2**19),
+    "sends": _send_on,
     "wait_connected": lambda ws: ws.wait_connected(),
     "wait_state": lambda ws: ws.wait_state(_S.FAILED),
     "events": _listen,
@@ -79,7 +88,7 @@ def only_our_errors_come_out(run: Run) -> None:
         policy = policy_for(run, max_connection_failures=limit)
         async with open_life(run, world, policy) as life, trio.open_nursery() as nursery:
             scope = nursery.cancel_scope
-            for call in calls:
+            for call in (Call(0.0, "sends"), *calls):
                 nursery.start_soon(_make, life, call, scope, problems)
             nursery.start_soon(_grant, life, asked)
             await trio.sleep(span(run, 180))
